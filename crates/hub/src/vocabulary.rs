@@ -1,0 +1,421 @@
+//! The words the hub is spoken to in: identities, offsets, requests, notices and refusals.
+//! Not behaviour; that is in the other modules.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uart_iface::{InputSignals, LineSettings, OutputSignals};
+
+/// The absolute index of a byte received from the UART since the port's epoch began. The first byte is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Offset(pub u64);
+
+/// Which life of the daemon offsets belong to. A new one begins with every start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+/// One client of one port, from attach to detach. Never used again within an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// One ask of one port. Never used again within an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u64);
+
+/// One control operation of one port. Never used again within an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ControlId(pub u64);
+
+/// What a credential allows on this port. Each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// Watch.
+    Read,
+    /// Write, ask, and control.
+    Write,
+    /// Steal somebody's lease.
+    Admin,
+}
+
+/// Who may write to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WritePolicy {
+    /// Everybody with [`Access::Write`]; writes interleave with each other, never inside one.
+    #[default]
+    Shared,
+    /// Whoever holds the one lease.
+    Exclusive,
+    /// Nobody.
+    None,
+}
+
+/// From where a new reader reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ReadFrom {
+    /// What arrives from now on.
+    #[default]
+    Live,
+    /// The oldest byte kept.
+    Start,
+    /// The newest `n` bytes kept.
+    Last(u64),
+    /// An offset. If it belongs to another epoch, the reader starts at the oldest byte kept and is told so by a
+    /// [`GapWhy::NewEpoch`]. One that is not reached yet is clamped to the end.
+    At {
+        /// The offset of the first byte wanted.
+        offset: Offset,
+        /// The epoch the offset was learnt in.
+        epoch: Epoch,
+    },
+}
+
+/// What to do with a reader whose next byte is about to fall out of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnLag {
+    /// Stall where the UART can be paused without loss, else gap or disconnect.
+    #[default]
+    Auto,
+    /// Skip, and say exactly which offsets were missed.
+    Gap,
+    /// Cut the reader off.
+    Disconnect,
+    /// Pause reading the UART, as long as the laggard makes progress and at most [`crate::HubConfig::stall_limit`];
+    /// then gap or disconnect.
+    Stall,
+}
+
+/// A client that wants to be one.
+#[derive(Debug, Clone)]
+pub struct Attach {
+    /// Who it is, for logs and for other clients' refusals (`leased by 127.0.0.1:5122`).
+    pub label: String,
+    /// What it may do.
+    pub access: Access,
+    /// From where it wants to read; `None` for a client that only asks and writes.
+    pub read: Option<ReadFrom>,
+    /// What happens when it lags. `None`: the port's own setting.
+    pub on_lag: Option<OnLag>,
+    /// Whether its protocol can carry a gap. If not, a gap becomes a disconnect.
+    pub can_carry_gap: bool,
+    /// A name under which its write offset survives its connection (1 to 64 bytes). `None`: it begins at 0.
+    pub writer: Option<String>,
+}
+
+/// What a client finds when it has attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Its identity from now on.
+    pub client: ClientId,
+    /// The offset of the first byte it will be given (or told as a gap).
+    pub offset: Offset,
+    /// The offset of the next byte that will arrive.
+    pub end: Offset,
+    /// Its next write offset: everything below was accepted under this writer's name before.
+    pub write_offset: u64,
+}
+
+/// Whether the UART is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceState {
+    /// Opened; `line` and the signals are what the hardware took.
+    Present {
+        /// The line settings in force.
+        line: LineSettings,
+        /// The lines we drive.
+        outputs: OutputSignals,
+        /// The lines we observe.
+        inputs: InputSignals,
+    },
+    /// Not there; the port waits for it.
+    Absent {
+        /// Why, as a sentence.
+        reason: String,
+    },
+}
+
+/// What a client is told, in this order of precedence: ends of its own asks and controls, state, then data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Bytes from the UART.
+    Data {
+        /// The offset of the first of them.
+        offset: Offset,
+        /// The bytes, shared with the history.
+        bytes: Bytes,
+    },
+    /// Bytes this reader will not get.
+    Gap {
+        /// The first offset missed.
+        from: Offset,
+        /// The first offset that follows (`to - from` bytes are missing; unknown for a new epoch).
+        to: Offset,
+        /// Why.
+        why: GapWhy,
+    },
+    /// The device came or went. Only the newest state is told; `losses` shows whether some were skipped.
+    State {
+        /// The state now.
+        state: DeviceState,
+        /// The offset at which that was.
+        at: Offset,
+        /// How often the device was lost in this epoch.
+        losses: u64,
+    },
+    /// Line settings were changed (by anybody).
+    Line(LineSettings),
+    /// Signals changed.
+    Signals {
+        /// The lines we drive.
+        outputs: OutputSignals,
+        /// The lines we observe.
+        inputs: InputSignals,
+    },
+    /// Who may write changed: `None` is nobody, the flag says whether the holder is this client.
+    Lease {
+        /// The label of the holder.
+        holder: Option<String>,
+        /// Whether that is you.
+        yours: bool,
+    },
+    /// This client's own bytes below this write offset have been taken by the UART.
+    Written {
+        /// The write offset reached.
+        up_to: u64,
+    },
+    /// This client's own bytes in this range will never reach the UART.
+    WriteLost {
+        /// The first write offset lost.
+        from: u64,
+        /// The first that follows.
+        to: u64,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// An ask of this client ended.
+    AskDone {
+        /// Which.
+        ask: AskId,
+        /// How.
+        outcome: AskOutcome,
+    },
+    /// A control operation of this client ended.
+    ControlDone {
+        /// Which.
+        control: ControlId,
+        /// How.
+        result: Result<ActionDone, crate::ControlError>,
+    },
+    /// The hub has cut this client off; nothing more will come.
+    Closed(CloseReason),
+}
+
+/// Why bytes are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GapWhy {
+    /// The reader was slower than the history is long.
+    Lagged,
+    /// The offset asked for has left the history.
+    Expired,
+    /// The offset asked for belongs to an earlier life of the daemon; how much is missing cannot be known.
+    NewEpoch,
+}
+
+/// Why the hub cut a client off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseReason {
+    /// It lagged, and gaps are not for it.
+    Lagged {
+        /// The first offset it did not get.
+        from: Offset,
+        /// The oldest byte kept.
+        to: Offset,
+    },
+    /// The port is being removed or the daemon stops.
+    Shutdown,
+}
+
+pub use crate::control::ActionDone;
+
+/// One command, and how to know its reply.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The command without its end of line (the profile adds it).
+    pub command: Bytes,
+    /// How to talk to the interpreter. `None`: the port's profile.
+    pub profile: Option<crate::Profile>,
+    /// How long the reply may take, from the moment its turn comes. `None`: the profile's.
+    pub timeout: Option<Duration>,
+}
+
+/// The one end every ask has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskOutcome {
+    /// The reply, without echo, prompt and the last end of line. Under [`crate::ReplyEnd::None`] it is empty and means
+    /// that the command was written.
+    Reply {
+        /// The reply's bytes.
+        reply: Bytes,
+        /// The first offset looked at.
+        from: Offset,
+        /// The first offset after the reply (prompt included).
+        to: Offset,
+        /// From the first byte of the command given to the UART to the end of the reply.
+        took: Duration,
+    },
+    /// No end of reply in time.
+    TimedOut {
+        /// What had arrived (without echo).
+        partial: Bytes,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// The device vanished before the reply was whole.
+    DeviceLost {
+        /// What had arrived.
+        partial: Bytes,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// It was never written.
+    Refused(Refusal),
+    /// The reply outgrew [`crate::Profile::max_reply`].
+    TooBig {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// The client took it back, or left.
+    Cancelled,
+}
+
+/// Why a write, an ask or a control operation was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The credential allows less.
+    #[error("this needs {needed} access, and this client has {has} access")]
+    Access {
+        /// What it takes.
+        needed: Access,
+        /// What the client has.
+        has: Access,
+    },
+    /// The port is `write = "none"`.
+    #[error("this port is read-only")]
+    ReadOnly,
+    /// Somebody else has the lease.
+    #[error("{holder} holds the write lease")]
+    Leased {
+        /// The label of the holder.
+        holder: String,
+    },
+    /// A lease was asked for on a port that has none.
+    #[error("this port is shared, it has no lease")]
+    NotExclusive,
+    /// The device is not there.
+    #[error("the device is absent: {reason}")]
+    Absent {
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// A queue is full.
+    #[error("busy: {queued} of {limit} {what} are queued")]
+    Busy {
+        /// What is queued: `asks`, `bytes`, `control operations`.
+        what: &'static str,
+        /// How many.
+        queued: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// The port has no interpreter profile, so there is no telling where a reply ends.
+    #[error("this port has no interpreter profile")]
+    NoProfile,
+    /// The command cannot be one line of the interpreter.
+    #[error("the command contains an end of line")]
+    NotOneLine,
+    /// The sequence asked for is not configured.
+    #[error("there is no sequence \"{name}\"")]
+    NoSequence {
+        /// The name asked for.
+        name: String,
+    },
+    /// The port is being removed or the daemon stops.
+    #[error("the gateway is stopping")]
+    Shutdown,
+}
+
+/// Everything countable about a port, for `info`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubInfo {
+    /// The device's state.
+    pub state: DeviceState,
+    /// The epoch offsets belong to.
+    pub epoch: Epoch,
+    /// The oldest byte kept.
+    pub start: Offset,
+    /// The next byte that will arrive; this is also the count of bytes received.
+    pub end: Offset,
+    /// How many bytes the history may hold.
+    pub history: usize,
+    /// Who may write.
+    pub write: WritePolicy,
+    /// The label of the lease's holder.
+    pub lease: Option<String>,
+    /// Clients attached.
+    pub clients: usize,
+    /// Of them, readers.
+    pub readers: usize,
+    /// Whether the UART is not being read for a laggard's sake.
+    pub stalled: bool,
+    /// What happened so far.
+    pub counters: Counters,
+    /// Bytes accepted and not yet taken by the UART.
+    pub write_queue: usize,
+    /// Asks waiting or running.
+    pub asks_queued: usize,
+}
+
+/// What happened so far in this epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Bytes taken by the UART.
+    pub bytes_written: u64,
+    /// Bytes accepted that never reached the UART.
+    pub bytes_write_lost: u64,
+    /// Times the device was lost.
+    pub device_losses: u64,
+    /// Gaps told to readers.
+    pub gaps: u64,
+    /// Bytes those gaps held.
+    pub gap_bytes: u64,
+    /// Readers cut off for lagging.
+    pub cuts: u64,
+    /// Asks that ended with a reply.
+    pub asks_replied: u64,
+    /// Asks that timed out.
+    pub asks_timed_out: u64,
+    /// Asks that ended in any other way.
+    pub asks_failed: u64,
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Admin => "admin",
+        })
+    }
+}

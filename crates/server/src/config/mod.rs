@@ -1,0 +1,119 @@
+//! What the daemon may assume: the checked configuration. What a file may say is in `raw`; how one becomes the other,
+//! with errors that name file, line and column, is in `check`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use uart_iface::backend::{self, Device};
+use uart_iface::{LineSettings, PortName, SpecError};
+use uartnet_hub::HubConfig;
+
+use crate::endpoint::EndpointKind;
+
+/// Everything `uartd` needs to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The daemon as a whole.
+    pub gateway: GatewayConfig,
+    /// At least one port; names are unique.
+    pub ports: Vec<PortConfig>,
+    /// At least one listener; the ports they name exist.
+    pub listeners: Vec<ListenerConfig>,
+}
+
+/// The daemon as a whole.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Its name, as clients see it. The default: the host's name.
+    pub name: String,
+    /// How long a graceful stop may take before what is left is cut. The default: 5 s.
+    pub drain: Duration,
+    /// How many connections may be open at once, over all listeners. The default: 4096.
+    pub max_connections: usize,
+    /// The largest frame accepted, in bytes. The default: 65,536.
+    pub max_frame: usize,
+}
+
+/// One port.
+#[derive(Debug, Clone)]
+pub struct PortConfig {
+    /// Its name.
+    pub name: PortName,
+    /// What is behind it.
+    pub device: DeviceSpec,
+    /// The settings it is opened with.
+    pub line: LineSettings,
+    /// How it is shared.
+    pub hub: HubConfig,
+}
+
+/// One listener.
+#[derive(Clone)]
+pub struct ListenerConfig {
+    /// The protocol it speaks.
+    pub endpoint: &'static dyn EndpointKind,
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// The port that a single-port protocol, or a plain conversation, speaks to.
+    pub port: Option<PortName>,
+    /// `insecure = true` was written out.
+    pub insecure: bool,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// TCP. Port 0: the system chooses, and the `listening` line tells.
+    Tcp(SocketAddr),
+    /// `unix:PATH`.
+    Unix(PathBuf),
+}
+
+/// A device spec that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSpec(String);
+
+impl DeviceSpec {
+    /// Checks that the spec can be understood; whether the device is there is not asked.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub fn parse(spec: &str) -> Result<DeviceSpec, SpecError> {
+        backend::parse_device(spec).map(|_| DeviceSpec(spec.to_owned()))
+    }
+
+    /// The device it names.
+    ///
+    /// # Errors
+    /// None in practice: the spec was understood before.
+    pub fn device(&self) -> Result<Box<dyn Device>, SpecError> {
+        backend::parse_device(&self.0)
+    }
+
+    /// The spec as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ListenerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerConfig")
+            .field("endpoint", &self.endpoint.name())
+            .field("address", &self.address)
+            .field("port", &self.port)
+            .field("insecure", &self.insecure)
+            .finish()
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => address.fmt(f),
+            ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
