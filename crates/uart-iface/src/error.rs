@@ -5,12 +5,22 @@ use std::path::PathBuf;
 
 /// A device spec that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{spec}\" is not a device: {problem}")]
+#[error("\"{}\" is not a device: {problem}", spec.escape_debug())]
 pub struct SpecError {
-    /// The spec as it was given.
+    /// The spec as it was given, cut at 80 characters.
     pub spec: String,
     /// What is wrong with it, and what would be right.
     pub problem: String,
+}
+
+impl SpecError {
+    /// The error for `spec`, which is cut at 80 characters so that a message stays one line.
+    pub fn new(spec: &str, problem: impl Into<String>) -> SpecError {
+        SpecError {
+            spec: spec.chars().take(80).collect(),
+            problem: problem.into(),
+        }
+    }
 }
 
 /// Why a device could not be opened. All of them can pass by themselves (it is plugged in, released, permitted), so
@@ -22,6 +32,14 @@ pub enum OpenError {
     NotFound {
         /// The device spec.
         spec: String,
+    },
+    /// More than one device fits the spec.
+    #[error("cannot open {spec}: it fits {}; write which one is meant", matches.join(" and "))]
+    Ambiguous {
+        /// The device spec.
+        spec: String,
+        /// The specs of the devices it fits, each of which names one.
+        matches: Vec<String>,
     },
     /// Somebody else has it.
     #[error("cannot open {}: busy{}", path.display(), held_by(.pid))]
@@ -97,5 +115,6 @@ pub enum PortError {
 }
 
 fn held_by(pid: &Option<u32>) -> String {
-    pid.map(|pid| format!(", held by pid {pid}")).unwrap_or_default()
+    pid.map(|pid| format!(", held by pid {pid}"))
+        .unwrap_or_default()
 }

@@ -9,8 +9,12 @@ mod line;
 mod name;
 mod port;
 mod signals;
+pub mod suggest;
 
-#[cfg(feature = "backends")]
+#[cfg(all(feature = "backends", not(target_os = "linux")))]
+compile_error!("uart-iface: the feature \"backends\" exists for Linux only");
+
+#[cfg(all(feature = "backends", target_os = "linux"))]
 pub mod backend;
 
 pub use error::{OpenError, PortError, SpecError};

@@ -28,16 +28,26 @@ impl FromStr for PortName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let refuse = |problem| Err(NameError { text: text.chars().take(80).collect(), problem });
+        let refuse = |problem| {
+            Err(NameError {
+                text: text.chars().take(80).collect(),
+                problem,
+            })
+        };
         match text.bytes().next() {
             None => return refuse("it is empty"),
-            Some(first) if !first.is_ascii_alphanumeric() => return refuse("it must begin with a letter or a digit"),
+            Some(first) if !first.is_ascii_alphanumeric() => {
+                return refuse("it must begin with a letter or a digit");
+            }
             Some(_) => {}
         }
         if text.len() > 64 {
             return refuse("it is longer than 64 characters");
         }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        {
             return refuse("only letters, digits, \".\", \"_\" and \"-\" may stand in it");
         }
         Ok(PortName(text.to_owned()))

@@ -16,7 +16,8 @@ pub trait Port: fmt::Debug {
     ///
     /// # Errors
     /// [`PortError::Gone`] when the device vanished (hang-up, end of file and I/O errors included).
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, PortError>>;
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8])
+    -> Poll<Result<usize, PortError>>;
 
     /// Gives bytes (not empty) to the device and says how many it took, at least 1. `Pending` means its queue is
     /// full; it never waits for the device to have sent them.

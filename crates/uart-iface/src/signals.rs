@@ -35,19 +35,30 @@ pub struct InputSignals {
 
 impl OutputSignals {
     /// Both asserted: what an operating system does when a port is opened.
-    pub const ASSERTED: OutputSignals = OutputSignals { dtr: true, rts: true };
+    pub const ASSERTED: OutputSignals = OutputSignals {
+        dtr: true,
+        rts: true,
+    };
 
     /// These signals with `change` applied.
     #[must_use]
     pub fn with(self, change: OutputChange) -> OutputSignals {
-        OutputSignals { dtr: change.dtr.unwrap_or(self.dtr), rts: change.rts.unwrap_or(self.rts) }
+        OutputSignals {
+            dtr: change.dtr.unwrap_or(self.dtr),
+            rts: change.rts.unwrap_or(self.rts),
+        }
     }
 }
 
 impl InputSignals {
     /// What is reported for a device that has no modem lines: CTS, DSR and DCD asserted, RI not,
     /// so that software which waits for them goes on.
-    pub const ABSENT_LINES: InputSignals = InputSignals { cts: true, dsr: true, ri: false, dcd: true };
+    pub const ABSENT_LINES: InputSignals = InputSignals {
+        cts: true,
+        dsr: true,
+        ri: false,
+        dcd: true,
+    };
 }
 
 impl fmt::Display for OutputSignals {
@@ -58,7 +69,14 @@ impl fmt::Display for OutputSignals {
 
 impl fmt::Display for InputSignals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cts={} dsr={} ri={} dcd={}", on_off(self.cts), on_off(self.dsr), on_off(self.ri), on_off(self.dcd))
+        write!(
+            f,
+            "cts={} dsr={} ri={} dcd={}",
+            on_off(self.cts),
+            on_off(self.dsr),
+            on_off(self.ri),
+            on_off(self.dcd)
+        )
     }
 }
 

@@ -9,11 +9,17 @@ mod usb;
 
 use std::fmt;
 
-use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
+use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError, suggest};
 
 /// Every kind of device, in the order help and documentation show them. A new backend is one file and one line here;
 /// the conformance battery in `tests/battery.rs` walks this list.
-pub const BACKENDS: &[&dyn Backend] = &[&tty::Tty, &usb::Usb, &pty::Pty, &sim::Sim, &loopback::Loopback];
+pub const BACKENDS: &[&dyn Backend] = &[
+    &tty::Tty,
+    &usb::Usb,
+    &pty::Pty,
+    &sim::Sim,
+    &loopback::Loopback,
+];
 
 /// One kind of device: it parses its own options and describes itself.
 pub trait Backend: Sync {
@@ -49,7 +55,11 @@ pub trait Device: fmt::Debug {
     ///
     /// # Errors
     /// Any [`OpenError`]; all of them may pass, trying again is right.
-    fn open(&mut self, line: LineSettings, outputs: OutputSignals) -> Result<Box<dyn Port>, OpenError>;
+    fn open(
+        &mut self,
+        line: LineSettings,
+        outputs: OutputSignals,
+    ) -> Result<Box<dyn Port>, OpenError>;
 
     /// The prompt of the board's interpreter, where the device knows it by itself (simulated boards do): then a port
     /// without an `interpreter` section talks to it by profile `prompt`.
@@ -75,11 +85,71 @@ pub struct FoundDevice {
 ///
 /// # Errors
 /// [`SpecError`] with what would be right.
-pub fn parse_device(_spec: &str) -> Result<Box<dyn Device>, SpecError> {
-    todo!()
+pub fn parse_device(spec: &str) -> Result<Box<dyn Device>, SpecError> {
+    let refuse = |problem: String| Err(SpecError::new(spec, problem));
+    if spec.is_empty() {
+        return refuse(format!("it is empty; a device is {}", known_forms()));
+    }
+    if spec.len() > MAX_SPEC {
+        return refuse(format!(
+            "it is {} bytes long, and at most {MAX_SPEC} are allowed",
+            spec.len()
+        ));
+    }
+    if let Some(control) = spec.chars().find(|c| c.is_control()) {
+        return refuse(format!("the character {control:?} may not stand in it"));
+    }
+    if spec.starts_with('/') {
+        return tty::Tty.parse(spec, spec);
+    }
+    let Some((scheme, rest)) = spec.split_once(':') else {
+        let hint = match suggest::closest(spec, schemes()) {
+            Some(meant) => format!(" (did you mean \"{meant}:\"?)"),
+            None if !spec.contains('/') => format!(" (did you mean \"/dev/{spec}\"?)"),
+            None => String::new(),
+        };
+        return refuse(format!("a device is {}{hint}", known_forms()));
+    };
+    match BACKENDS
+        .iter()
+        .find(|backend| !scheme.is_empty() && backend.scheme() == scheme)
+    {
+        Some(backend) => backend.parse(spec, rest),
+        None => {
+            let hint = suggest::closest(scheme, schemes())
+                .map(|meant| format!(" (did you mean \"{meant}:\"?)"))
+                .unwrap_or_default();
+            refuse(format!(
+                "there is no kind of device called \"{scheme}\"{hint}; a device is {}",
+                known_forms()
+            ))
+        }
+    }
+}
+
+/// The longest spec accepted, in bytes.
+const MAX_SPEC: usize = 1024;
+
+/// The schemes a spec can begin with; a path has none.
+fn schemes() -> impl Iterator<Item = &'static str> {
+    BACKENDS
+        .iter()
+        .map(|backend| backend.scheme())
+        .filter(|scheme| !scheme.is_empty())
+}
+
+/// "a path that begins with /, or usb:…, pty:… or sim:…", from the list.
+fn known_forms() -> String {
+    let mut forms: Vec<String> = vec!["a path that begins with \"/\"".to_owned()];
+    forms.extend(schemes().map(|scheme| format!("{scheme}:…")));
+    let last = forms.pop().unwrap_or_default();
+    format!("{} or {last}", forms.join(", "))
 }
 
 /// The real devices of this machine that are there now, from every backend.
 pub fn found_devices() -> Vec<FoundDevice> {
-    BACKENDS.iter().flat_map(|backend| backend.found()).collect()
+    BACKENDS
+        .iter()
+        .flat_map(|backend| backend.found())
+        .collect()
 }

@@ -9,13 +9,13 @@ pub struct Pty;
 
 impl Backend for Pty {
     fn scheme(&self) -> &'static str {
-        todo!()
+        "pty"
     }
     fn summary(&self) -> &'static str {
-        todo!()
+        "a pseudo-terminal that uartd makes and links at PATH, for a program that plays the board"
     }
     fn examples(&self) -> &'static [&'static str] {
-        todo!()
+        &["pty:/tmp/board0"]
     }
     fn parse(&self, _spec: &str, _rest: &str) -> Result<Box<dyn Device>, SpecError> {
         todo!()

@@ -9,13 +9,17 @@ pub struct Usb;
 
 impl Backend for Usb {
     fn scheme(&self) -> &'static str {
-        todo!()
+        "usb"
     }
     fn summary(&self) -> &'static str {
-        todo!()
+        "a USB serial adapter by what it is: usb:VID:PID[:SERIAL][:ifNN]"
     }
     fn examples(&self) -> &'static [&'static str] {
-        todo!()
+        &[
+            "usb:0403:6001:A5069RR4",
+            "usb:2341:0043",
+            "usb:0403:6011:FT4XYZ:if02",
+        ]
     }
     fn parse(&self, _spec: &str, _rest: &str) -> Result<Box<dyn Device>, SpecError> {
         todo!()

@@ -9,13 +9,16 @@ pub struct Tty;
 
 impl Backend for Tty {
     fn scheme(&self) -> &'static str {
-        todo!()
+        ""
     }
     fn summary(&self) -> &'static str {
-        todo!()
+        "a serial port by its path, also the terminal side of a pseudo-terminal"
     }
     fn examples(&self) -> &'static [&'static str] {
-        todo!()
+        &[
+            "/dev/ttyUSB0",
+            "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A5069RR4-if00-port0",
+        ]
     }
     fn parse(&self, _spec: &str, _rest: &str) -> Result<Box<dyn Device>, SpecError> {
         todo!()
