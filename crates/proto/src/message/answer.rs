@@ -1,0 +1,228 @@
+//! What a server can say: answers to requests. What it says unasked is in `event`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Blob, ErrorCode, Event, kinds};
+
+/// What a server can say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// `welcome`: the answer to hello.
+    Welcome(Welcome),
+    /// `ports`: the answer to list.
+    Ports(Ports),
+    /// `port`: the answer to info.
+    Port(Box<PortInfo>),
+    /// `opened`: the answer to open.
+    Opened(Opened),
+    /// `closed`: the answer to close.
+    Closed(Closed),
+    /// `reply`: the board's answer to an ask.
+    Reply(Reply),
+    /// `done`: the answer to set, signals, break, purge, run, lease, cancel.
+    Done(Done),
+    /// `pong`: the answer to ping.
+    Pong(Pong),
+    /// `error`: the answer to anything that was refused or failed.
+    Error(ErrorAnswer),
+    /// `event`: something happened.
+    Event(Event),
+}
+
+kinds! {
+    /// The kinds a server can send, in the order they are looked for: `event` first, because events have a field `port`.
+    pub const ANSWER_KINDS of Answer:
+    "event" => Event,
+    "welcome" => Welcome,
+    "ports" => Ports,
+    "port" => Port,
+    "opened" => Opened,
+    "closed" => Closed,
+    "reply" => Reply,
+    "done" => Done,
+    "pong" => Pong,
+    "error" => Error,
+}
+
+/// `{"welcome":"uartnet/1","gateway":"bench1","server":"uartd 0.1.0","epoch":"…","max_frame":65536}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The protocol, `uartnet/1`.
+    pub welcome: String,
+    /// The gateway's name.
+    pub gateway: String,
+    /// The program that speaks.
+    pub server: String,
+    /// Which life of the daemon offsets belong to, 16 hex digits.
+    pub epoch: String,
+    /// The longest frame either side may send on this connection, in bytes, prefix included.
+    pub max_frame: u64,
+}
+
+/// `{"ports":[…]}`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ports {
+    /// Every port this client may see, in the order of the configuration.
+    pub ports: Vec<PortSummary>,
+}
+
+/// One line of `uart ls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSummary {
+    /// The port's name.
+    pub name: String,
+    /// What is behind it.
+    pub device: String,
+    /// `present` or `absent`.
+    pub state: State,
+    /// The line settings in force, or those it will be opened with.
+    pub line: String,
+    /// The interpreter profile: `none`, `line`, `prompt`, …
+    pub profile: String,
+    /// `shared`, `exclusive` or `none`.
+    pub write: String,
+    /// How many clients are attached.
+    pub clients: u64,
+}
+
+/// Whether the device is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Opened.
+    Present,
+    /// Not there; the port waits for it.
+    Absent,
+}
+
+/// `{"port":{…}}`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PortInfo {
+    /// Everything about the port.
+    pub port: PortDetails,
+}
+
+/// Everything about one port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PortDetails {
+    /// What `list` says of it.
+    #[serde(flatten)]
+    pub summary: PortSummary,
+    /// Why the device is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_reason: Option<String>,
+    /// The output lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Outputs>,
+    /// The input lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
+    /// Which life of the daemon offsets belong to, 16 hex digits.
+    pub epoch: String,
+    /// The offset of the oldest byte kept.
+    pub history_start: u64,
+    /// The offset of the next byte; also the count of bytes received.
+    pub history_end: u64,
+    /// How many bytes are kept at most.
+    pub history_size: u64,
+    /// Who holds the write lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+    /// The sequences that can be run.
+    pub sequences: Vec<String>,
+    /// Whether the UART is not read now for a slow reader's sake.
+    pub stalled: bool,
+    /// Counters by name; which there are is in docs/wire.md.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// The lines the gateway drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Data Terminal Ready.
+    pub dtr: bool,
+    /// Request To Send.
+    pub rts: bool,
+}
+
+/// The lines the gateway observes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Clear To Send.
+    pub cts: bool,
+    /// Data Set Ready.
+    pub dsr: bool,
+    /// Ring Indicator.
+    pub ri: bool,
+    /// Data Carrier Detect.
+    pub dcd: bool,
+}
+
+/// `{"opened":"board0","epoch":"…","offset":81920,"end":90000,"write_offset":0}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The port.
+    pub opened: String,
+    /// Which life of the daemon offsets belong to, 16 hex digits.
+    pub epoch: String,
+    /// The offset of the first byte that will be sent (or told as a gap).
+    pub offset: u64,
+    /// The offset of the next byte the UART will deliver.
+    pub end: u64,
+    /// The write offset this client's first data must carry.
+    pub write_offset: u64,
+}
+
+/// `{"closed":"board0"}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The port.
+    pub closed: String,
+}
+
+/// `{"reply":"on","from":120,"to":131,"took_us":1804}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The board's answer, without echo, prompt and the last end of line.
+    pub reply: Blob,
+    /// The offset of the first byte looked at.
+    pub from: u64,
+    /// The first offset after the reply.
+    pub to: u64,
+    /// From the command's first byte to the reply's end, in microseconds.
+    pub took_us: u64,
+}
+
+/// `{"done":"set","line":"9600-8n1"}`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Done {
+    /// The kind of the request that was done.
+    pub done: String,
+    /// The line settings the hardware took (`set`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// The state of the output lines (`signals`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Outputs>,
+}
+
+/// `{"pong":7}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// The number of the ping.
+    pub pong: u64,
+}
+
+/// `{"error":"timeout","message":"…"}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorAnswer {
+    /// A stable code, see [`ErrorCode`].
+    pub error: ErrorCode,
+    /// A sentence for people.
+    pub message: String,
+    /// What had arrived before a `timeout` or `device-lost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Blob>,
+}
