@@ -1,5 +1,15 @@
-//! What the daemon may assume: the checked configuration. What a file may say is in `raw`; how one becomes the other,
-//! with errors that name file, line and column, is in `check`.
+//! What the daemon may assume: the checked configuration. Where it comes from is in `load`; what a file may say is in
+//! `raw`; how one becomes the other, with errors that name file, line and column, is in `check`.
+
+mod argument;
+mod check;
+mod interpreter;
+mod limits;
+mod load;
+mod problem;
+mod raw;
+mod suggest;
+mod values;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +21,9 @@ use uart_iface::{LineSettings, PortName, SpecError};
 use uartnet_hub::HubConfig;
 
 use crate::endpoint::EndpointKind;
+
+pub use load::{DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded, load};
+pub use problem::{ConfigError, Problems};
 
 /// Everything `uartd` needs to start.
 #[derive(Debug, Clone)]
@@ -34,6 +47,17 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// The largest frame accepted, in bytes. The default: 65,536.
     pub max_frame: usize,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        GatewayConfig {
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            drain: limits::DRAIN.default,
+            max_connections: limits::MAX_CONNECTIONS.default,
+            max_frame: limits::MAX_FRAME.default,
+        }
+    }
 }
 
 /// One port.

@@ -1,0 +1,326 @@
+//! From what was written to what the daemon may assume. Every mistake is noted with its place, and the check goes on, so
+//! that a person sees all of them at once. Nothing is opened or bound here.
+
+use std::net::SocketAddr;
+
+use toml::Spanned;
+use uart_iface::{LineSettings, PortName};
+use uartnet_hub::{HubConfig, OnLag, Sequence, Step, WritePolicy};
+
+use super::interpreter;
+use super::problem::{Place, Report, Source, Wrong};
+use super::raw::{RawGateway, RawListener, RawPort, RawSequence, Written};
+use super::{Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, limits, values};
+use crate::endpoint::{ENDPOINTS, EndpointKind, PortNeed};
+
+/// Something that was written, and the text it stands in.
+#[derive(Debug)]
+pub(super) struct From<'a, T> {
+    pub(super) source: &'a Source,
+    pub(super) raw: T,
+}
+
+/// Everything that was written, in the file and on the command line.
+#[derive(Debug)]
+pub(super) struct Everything<'a> {
+    /// One at most from the file, and one from the command line, which goes first.
+    pub(super) gateway: Vec<From<'a, RawGateway>>,
+    pub(super) ports: Vec<From<'a, Spanned<RawPort>>>,
+    pub(super) listeners: Vec<From<'a, Spanned<RawListener>>>,
+}
+
+/// The checked configuration. What is wrong is added to the report; the result is of no use then.
+pub(super) fn check(everything: &Everything<'_>, report: &mut Report) -> Config {
+    let gateway = gateway(&everything.gateway, report);
+    let (ports, names) = ports(&everything.ports, report);
+    let listeners = listeners(&everything.listeners, &names, report);
+    Config { gateway, ports, listeners }
+}
+
+fn gateway(written: &[From<'_, RawGateway>], report: &mut Report) -> GatewayConfig {
+    let mut gateway = GatewayConfig::default();
+    for From { source, raw } in written {
+        let mut values = Values { source, report };
+        values.set(&mut gateway.name, &raw.name, gateway_name);
+        values.set(&mut gateway.drain, &raw.drain, |text| values::duration(text, limits::DRAIN.range()));
+        let limit = &limits::MAX_CONNECTIONS;
+        values.set(&mut gateway.max_connections, &raw.max_connections, |text| values::count(text, limit.range()));
+        values.set(&mut gateway.max_frame, &raw.max_frame, |text| values::size(text, limits::MAX_FRAME.range()));
+    }
+    gateway
+}
+
+fn gateway_name(text: &str) -> Result<String, Wrong> {
+    if (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(format!("\"{}\" is not a gateway name", text.escape_debug()), "write 1 to 64 printable characters"))
+}
+
+/// The names of the ports, as far as they are known.
+struct Names {
+    known: Vec<PortName>,
+    /// No port's name is missing or wrong.
+    complete: bool,
+}
+
+fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<PortConfig>, Names) {
+    let mut named: Vec<(PortName, Place<'_>)> = Vec::new();
+    let mut complete = true;
+    let mut ports = Vec::new();
+    for From { source, raw: table } in written {
+        let raw = table.get_ref();
+        let mut values = Values { source, report };
+        let name = values.required(table, "[[port]]", ("name", &raw.name), "name = \"board0\"", |text| {
+            text.parse::<PortName>().map_err(|error| Wrong::new(error.to_string(), "write e.g. \"board0\""))
+        });
+        complete &= name.is_some();
+        if let (Some(name), Some(written)) = (&name, &raw.name) {
+            let place = Place { source, span: written.span() };
+            match named.iter().find(|(other, _)| other == name) {
+                None => named.push((name.clone(), place)),
+                Some((_, first)) => {
+                    let help = format!("the other one is {}; give each its own name", first.described());
+                    values.report.add(&place, Wrong::new(format!("there are two ports named \"{name}\""), help));
+                }
+            }
+        }
+        let settings = port(&mut values, table);
+        if let (Some(name), Some((device, line, hub))) = (name, settings) {
+            ports.push(PortConfig { name, device, line, hub });
+        }
+    }
+    (ports, Names { known: named.into_iter().map(|(name, _)| name).collect(), complete })
+}
+
+fn port(values: &mut Values<'_, '_>, table: &Spanned<RawPort>) -> Option<(DeviceSpec, LineSettings, HubConfig)> {
+    let raw = table.get_ref();
+    let device = values.required(table, "[[port]]", ("device", &raw.device), "device = \"/dev/ttyUSB0\"", |text| {
+        let wrong = |error: uart_iface::SpecError| Wrong::new(error.to_string(), "\"uartd devices\" lists what is there");
+        let spec = DeviceSpec::parse(text).map_err(wrong)?;
+        let prompt = spec.device().map_err(wrong)?.prompt().map(str::to_owned);
+        Ok((spec, prompt))
+    });
+    let mut line = LineSettings::default();
+    values.set(&mut line, &raw.line, |text| {
+        text.parse().map_err(|error: uart_iface::LineError| Wrong::new(error.to_string(), "write e.g. \"115200-8n1\""))
+    });
+    values.set(&mut line.flow, &raw.flow, |text| values::word(text, "a flow control", values::FLOW));
+
+    let mut hub = HubConfig {
+        history: limits::HISTORY.default,
+        write: WritePolicy::default(),
+        lease_idle: None,
+        on_lag: OnLag::default(),
+        stall_limit: limits::STALL_LIMIT.default,
+        write_queue: limits::WRITE_QUEUE.default,
+        ask_queue: limits::ASK_QUEUE.default,
+        profile: interpreter::profile(values, raw.interpreter.as_ref(), device.as_ref().map(|(_, prompt)| prompt.as_deref())),
+        sequences: sequences(values, &raw.sequences),
+        byte_pacing: std::time::Duration::ZERO,
+        line_pacing: std::time::Duration::ZERO,
+    };
+    values.set(&mut hub.history, &raw.history, |text| values::size(text, limits::HISTORY.range()));
+    values.set(&mut hub.write, &raw.write, |text| values::word(text, "a write policy", values::WRITE));
+    values.set(&mut hub.lease_idle, &raw.lease_idle, |text| values::duration_or_never(text, limits::LEASE_IDLE));
+    values.set(&mut hub.on_lag, &raw.on_lag, |text| values::word(text, "a way to treat laggards", values::ON_LAG));
+    values.set(&mut hub.stall_limit, &raw.stall_limit, |text| values::duration(text, limits::STALL_LIMIT.range()));
+    values.set(&mut hub.write_queue, &raw.write_queue, |text| values::size(text, limits::WRITE_QUEUE.range()));
+    values.set(&mut hub.ask_queue, &raw.ask_queue, |text| values::count(text, limits::ASK_QUEUE.range()));
+    if let Some((per_byte, per_line)) = values.get(&raw.write_pacing, values::pacing) {
+        (hub.byte_pacing, hub.line_pacing) = (per_byte, per_line);
+    }
+    let (spec, _) = device?;
+    Some((spec, line, hub))
+}
+
+fn sequences(values: &mut Values<'_, '_>, tables: &[Spanned<RawSequence>]) -> Vec<Sequence> {
+    let mut sequences: Vec<Sequence> = Vec::new();
+    for table in tables {
+        let raw = table.get_ref();
+        let taken: Vec<&str> = sequences.iter().map(|sequence| sequence.name.as_str()).collect();
+        let name = values.required(table, "[[port.sequence]]", ("name", &raw.name), "name = \"reset\"", |text| {
+            // The same characters as in a port's name, so that it is one word on every command line.
+            if let Err(error) = text.parse::<PortName>() {
+                return Err(Wrong::new(format!("\"{}\" is not a sequence name: {}", error.text, error.problem), "write e.g. \"reset\""));
+            }
+            if taken.contains(&text) {
+                return Err(Wrong::new(format!("this port has two sequences named \"{text}\""), "give each its own name"));
+            }
+            Ok(text.to_owned())
+        });
+        const EXAMPLE: &str = "steps = [\"dtr=off\", \"100ms\", \"dtr=on\"]";
+        let Some(steps) = &raw.steps else {
+            values.missing(table, "[[port.sequence]]", "steps", EXAMPLE);
+            continue;
+        };
+        if steps.get_ref().is_empty() {
+            values.add(steps, Wrong::new("a sequence without steps", format!("write e.g. {EXAMPLE}")));
+        }
+        let steps = steps.get_ref().iter().filter_map(|step| {
+            values.one(step, |text| {
+                text.parse::<Step>().map_err(|error| Wrong::new(error.to_string(), format!("write e.g. {EXAMPLE}")))
+            })
+        });
+        let steps = steps.collect();
+        sequences.extend(name.map(|name| Sequence { name, steps }));
+    }
+    sequences
+}
+
+fn listeners(written: &[From<'_, Spanned<RawListener>>], ports: &Names, report: &mut Report) -> Vec<ListenerConfig> {
+    let mut bound: Vec<(ListenAddress, Place<'_>)> = Vec::new();
+    let mut listeners = Vec::new();
+    for From { source, raw: table } in written {
+        let raw = table.get_ref();
+        let mut values = Values { source, report };
+        let endpoint = values.required(table, "[[listen]]", ("protocol", &raw.protocol), "protocol = \"uartnet\"", protocol);
+        let address =
+            values.required(table, "[[listen]]", ("address", &raw.address), "address = \"127.0.0.1:8000\"", values::address);
+        let mut insecure = false;
+        values.set(&mut insecure, &raw.insecure, values::flag);
+        if let (Some(address), Some(written)) = (&address, &raw.address) {
+            if !insecure && reaches_beyond_this_machine(address) {
+                values.add(written, insecure_wrong(address, source));
+            }
+            let place = Place { source, span: written.span() };
+            match bound.iter().find(|(other, _)| collide(other, address)) {
+                None => bound.push((address.clone(), place)),
+                Some((other, first)) => {
+                    let help = format!("{other} is taken {}; give each its own", first.described());
+                    values.report.add(&place, Wrong::new(format!("two listeners cannot share the address {address}"), help));
+                }
+            }
+        }
+        let port = match endpoint {
+            Some(endpoint) => port_of_listener(&mut values, table, endpoint, ports),
+            None => None,
+        };
+        if let (Some(endpoint), Some(address)) = (endpoint, address) {
+            listeners.push(ListenerConfig { endpoint, address, port, insecure });
+        }
+    }
+    listeners
+}
+
+fn protocol(text: &str) -> Result<&'static dyn EndpointKind, Wrong> {
+    ENDPOINTS.iter().find(|endpoint| endpoint.name() == text).copied().ok_or_else(|| {
+        let help = values::help_with_words(text, ENDPOINTS.iter().map(|endpoint| endpoint.name()));
+        Wrong::new(format!("\"{text}\" is not a protocol"), help)
+    })
+}
+
+/// The port a listener speaks to: the one it names, or the only one there is.
+fn port_of_listener(
+    values: &mut Values<'_, '_>,
+    table: &Spanned<RawListener>,
+    endpoint: &dyn EndpointKind,
+    ports: &Names,
+) -> Option<PortName> {
+    let protocol = endpoint.name();
+    let Some(written) = &table.get_ref().port else {
+        if endpoint.port_need() == PortNeed::One && ports.complete && ports.known.len() > 1 {
+            let help = format!("say which; there are {}", values::listed(ports.known.iter()));
+            values.add(table, Wrong::new(format!("a {protocol} listener speaks to one port, and this one names none"), help));
+        }
+        return match (endpoint.port_need(), ports.known.as_slice()) {
+            (PortNeed::One | PortNeed::Optional, [only]) => Some(only.clone()),
+            _ => None,
+        };
+    };
+    if endpoint.port_need() == PortNeed::All {
+        let wrong = Wrong::new(format!("a {protocol} listener speaks to every port"), "take the port out");
+        values.add(written, wrong);
+        return None;
+    }
+    values.one(written, |text| match ports.known.iter().find(|name| name.as_str() == text) {
+        Some(name) => Ok(Some(name.clone())),
+        // It may be the one whose name is wrong, which was said already.
+        None if !ports.complete => Ok(None),
+        None => {
+            let help = values::help_with_words(text, ports.known.iter().map(PortName::as_str));
+            Err(Wrong::new(format!("there is no port \"{text}\""), help))
+        }
+    })?
+}
+
+fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        ListenAddress::Unix(_) => false,
+    }
+}
+
+fn insecure_wrong(address: &ListenAddress, source: &Source) -> Wrong {
+    let (allow, example) = if source.is_argument {
+        ("give --insecure", ":8000")
+    } else {
+        ("write insecure = true below it", "127.0.0.1:8000")
+    };
+    Wrong::new(
+        format!("{address} can be reached from other machines, and nothing asks them who they are"),
+        format!("listen on {example} or unix:PATH, or {allow} to let anybody who reaches it use the ports"),
+    )
+}
+
+/// Whether the system would refuse to bind the second of these.
+fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) = (one, other) else {
+        return one == other;
+    };
+    one.port() != 0 && one.port() == other.port() && (covers(one, other) || covers(other, one))
+}
+
+/// Whether listening on `wide` includes the IP address of `narrow`: `[::]` listens on IPv4 too.
+fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
+    let (wide, narrow) = (wide.ip().to_canonical(), narrow.ip().to_canonical());
+    wide == narrow || (wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4()))
+}
+
+/// Reads the values of one table, and notes what is wrong with them.
+pub(super) struct Values<'r, 'a> {
+    pub(super) source: &'a Source,
+    pub(super) report: &'r mut Report,
+}
+
+impl Values<'_, '_> {
+    /// A value that stands there, if it is right.
+    pub(super) fn one<T>(&mut self, written: &Written, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        parse(&written.get_ref().0).map_err(|wrong| self.add(written, wrong)).ok()
+    }
+
+    /// A value that may stand there, if it does and is right.
+    pub(super) fn get<T>(&mut self, written: &Option<Written>, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        self.one(written.as_ref()?, parse)
+    }
+
+    /// Like [`Values::get`], over a default.
+    pub(super) fn set<T>(&mut self, value: &mut T, written: &Option<Written>, parse: impl FnOnce(&str) -> Result<T, Wrong>) {
+        if let Some(right) = self.get(written, parse) {
+            *value = right;
+        }
+    }
+
+    /// A value without which the table makes no sense.
+    pub(super) fn required<T, V>(
+        &mut self,
+        table: &Spanned<T>,
+        kind: &str,
+        (key, written): (&str, &Option<Written>),
+        example: &str,
+        parse: impl FnOnce(&str) -> Result<V, Wrong>,
+    ) -> Option<V> {
+        if written.is_none() {
+            self.missing(table, kind, key, example);
+        }
+        self.get(written, parse)
+    }
+
+    pub(super) fn missing<T>(&mut self, table: &Spanned<T>, kind: &str, key: &str, example: &str) {
+        self.add(table, Wrong::new(format!("this {kind} has no {key}"), format!("write e.g. {example}")));
+    }
+
+    pub(super) fn add<T>(&mut self, at: &Spanned<T>, wrong: Wrong) {
+        self.report.add(&Place { source: self.source, span: at.span() }, wrong);
+    }
+}

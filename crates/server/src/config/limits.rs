@@ -1,0 +1,56 @@
+//! The default and the range of every number in a configuration, in one place. docs/config.md says them to people.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A value that a configuration may change within a range.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit<T> {
+    pub(super) default: T,
+    min: T,
+    max: T,
+}
+
+impl<T: Copy> Limit<T> {
+    const fn new(default: T, min: T, max: T) -> Limit<T> {
+        Limit { default, min, max }
+    }
+
+    pub(super) fn range(&self) -> RangeInclusive<T> {
+        self.min..=self.max
+    }
+}
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A file bigger than this is no configuration, in bytes.
+pub(super) const FILE: usize = MIB;
+
+// [gateway]
+pub(super) const DRAIN: Limit<Duration> = Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
+pub(super) const MAX_CONNECTIONS: Limit<usize> = Limit::new(4096, 1, 1_000_000);
+pub(super) const MAX_FRAME: Limit<usize> = Limit::new(uartnet_proto::frame::DEFAULT_MAX_FRAME, 256, 16 * MIB);
+
+// [[port]]; one GiB is also what a 32-bit machine can still address
+pub(super) const HISTORY: Limit<usize> = Limit::new(MIB, 1, 1024 * MIB);
+pub(super) const LEASE_IDLE: RangeInclusive<Duration> = SECOND..=DAY;
+pub(super) const STALL_LIMIT: Limit<Duration> = Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
+pub(super) const WRITE_QUEUE: Limit<usize> = Limit::new(64 * KIB, KIB, 64 * MIB);
+pub(super) const ASK_QUEUE: Limit<usize> = Limit::new(1024, 1, 65_536);
+pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
+
+// [port.interpreter]
+pub(super) const LINES: Limit<usize> = Limit::new(1, 1, 10_000);
+pub(super) const QUIET: Limit<Duration> = Limit::new(Duration::from_millis(50), MILLISECOND, MINUTE);
+pub(super) const TIMEOUT: Limit<Duration> = Limit::new(Duration::from_secs(2), MILLISECOND, HOUR);
+pub(super) const MAX_REPLY: Limit<usize> = Limit::new(MIB, 1, 64 * MIB);
+/// The longest prompt, in bytes.
+pub(super) const PROMPT: usize = 256;
+/// The longest end of line, in bytes.
+pub(super) const EOL: usize = 16;

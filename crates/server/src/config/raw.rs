@@ -1,0 +1,219 @@
+//! What a configuration file may say: its tables and keys, each value still as it was written, with its place.
+//! Whether the values make sense together is asked in `check`.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Report, SHOWN, Source, Wrong};
+use super::values::help_with_words;
+
+/// A value as it was written, and where.
+pub(super) type Written = Spanned<Scalar>;
+
+/// A string, a whole number, `true` or `false`, as text: `history = 1000` and `history = "1000"` are the same, and so
+/// is `history=1000` on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scalar(pub(super) String);
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) gateway: Option<RawGateway>,
+    #[serde(default, rename = "port")]
+    pub(super) ports: Vec<Spanned<RawPort>>,
+    #[serde(default, rename = "listen")]
+    pub(super) listeners: Vec<Spanned<RawListener>>,
+}
+
+/// `[gateway]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGateway {
+    pub(super) name: Option<Written>,
+    pub(super) drain: Option<Written>,
+    pub(super) max_connections: Option<Written>,
+    pub(super) max_frame: Option<Written>,
+}
+
+/// `[[port]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPort {
+    pub(super) name: Option<Written>,
+    pub(super) device: Option<Written>,
+    pub(super) line: Option<Written>,
+    pub(super) flow: Option<Written>,
+    pub(super) history: Option<Written>,
+    pub(super) write: Option<Written>,
+    pub(super) lease_idle: Option<Written>,
+    pub(super) on_lag: Option<Written>,
+    pub(super) stall_limit: Option<Written>,
+    pub(super) write_queue: Option<Written>,
+    pub(super) write_pacing: Option<Written>,
+    pub(super) ask_queue: Option<Written>,
+    pub(super) interpreter: Option<Spanned<RawInterpreter>>,
+    #[serde(default, rename = "sequence")]
+    pub(super) sequences: Vec<Spanned<RawSequence>>,
+}
+
+/// `[port.interpreter]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInterpreter {
+    pub(super) profile: Option<Written>,
+    pub(super) prompt: Option<Written>,
+    pub(super) lines: Option<Written>,
+    pub(super) quiet: Option<Written>,
+    pub(super) eol: Option<Written>,
+    pub(super) echo: Option<Written>,
+    pub(super) timeout: Option<Written>,
+    pub(super) max_reply: Option<Written>,
+}
+
+/// `[[port.sequence]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSequence {
+    pub(super) name: Option<Written>,
+    pub(super) steps: Option<Spanned<Vec<Written>>>,
+}
+
+/// `[[listen]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawListener {
+    pub(super) protocol: Option<Written>,
+    pub(super) address: Option<Written>,
+    pub(super) port: Option<Written>,
+    pub(super) insecure: Option<Written>,
+}
+
+/// Reads a file's text. What cannot be read is added to the report, all of it: the syntax errors, or else every key and
+/// value that has no place where it stands.
+pub(super) fn read(source: &Source, report: &mut Report) -> RawConfig {
+    let (mut document, errors) = DeTable::parse_recoverable(&source.text);
+    // After a syntax error the rest of a table may have gone to another one; what follows would be guesses.
+    let Some(error) = errors.first() else {
+        return read_tables(source, report, &mut document);
+    };
+    report.add(&place(source, error), Wrong::new(format!("this is not TOML: {}", error.message()), ""));
+    RawConfig::default()
+}
+
+/// Every mistake that serde finds ends its work, so the offending key is noted and taken out, and serde starts again.
+fn read_tables(source: &Source, report: &mut Report, document: &mut Spanned<DeTable<'_>>) -> RawConfig {
+    loop {
+        let error = match RawConfig::deserialize(toml::Deserializer::from(document.clone())) {
+            Ok(config) => return config,
+            Err(error) => error,
+        };
+        let place = place(source, &error);
+        let taken = take_out(document.get_mut(), &place.span);
+        report.add(&place, explain(error.message(), taken.as_deref()));
+        // Each turn costs a pass over the file, so their number is bounded.
+        if taken.is_none() || report.len() >= SHOWN {
+            return RawConfig::default();
+        }
+    }
+}
+
+fn place<'a>(source: &'a Source, error: &toml::de::Error) -> Place<'a> {
+    Place { source, span: error.span().unwrap_or(0..0) }
+}
+
+/// Removes the innermost key that the span is, or whose value the span is in, and says which it was.
+fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    for (_, value) in table.iter_mut() {
+        let inner = match value.get_mut() {
+            DeValue::Table(table) => take_out(table, span),
+            DeValue::Array(array) => array.iter_mut().find_map(|item| match item.get_mut() {
+                DeValue::Table(table) => take_out(table, span),
+                _ => None,
+            }),
+            _ => None,
+        };
+        if inner.is_some() {
+            return inner;
+        }
+    }
+    let key = table
+        .iter()
+        .find(|(key, value)| within(key.span()) || within(value.span()))
+        .map(|(key, _)| key.get_ref().to_string())?;
+    table.remove(key.as_str());
+    Some(key)
+}
+
+/// serde's messages in our words.
+fn explain(message: &str, key: Option<&str>) -> Wrong {
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        // unknown field `a`, expected one of `b`, `c`
+        let mut quoted = rest.split('`').skip(1).step_by(2);
+        let unknown = quoted.next().unwrap_or_default();
+        let known: Vec<&str> = quoted.collect();
+        return Wrong::new(format!("unknown key \"{unknown}\""), help_with_words(unknown, known.iter().copied()));
+    }
+    let key = key.unwrap_or_default();
+    let help = match key {
+        "port" | "listen" => format!("there may be several, so write [[{key}]] with two brackets"),
+        "sequence" => "there may be several, so write [[port.sequence]] with two brackets".to_owned(),
+        "gateway" => "there is one, so write [gateway] with one bracket".to_owned(),
+        "interpreter" => "a port has one, so write [port.interpreter] with one bracket".to_owned(),
+        "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]".to_owned(),
+        _ => "write the value in quotes".to_owned(),
+    };
+    Wrong::new(format!("wrong kind of value for \"{key}\": {message}"), help)
+}
+
+/// The keys of a table, asked of the type itself.
+#[cfg(test)]
+pub(super) fn keys<T: de::DeserializeOwned>() -> &'static [&'static str] {
+    #[derive(Debug)]
+    struct Keys(Option<&'static [&'static str]>);
+    impl<'de> Deserializer<'de> for &mut Keys {
+        type Error = de::value::Error;
+        fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: &'static [&'static str], _: V) -> Result<V::Value, Self::Error> {
+            self.0 = Some(fields);
+            Err(de::Error::custom("only its keys were wanted"))
+        }
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("not a table"))
+        }
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+    let mut keys = Keys(None);
+    let _ = T::deserialize(&mut keys);
+    keys.0.expect("every table is a struct")
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Scalar, D::Error> {
+        struct AsText;
+        impl Visitor<'_> for AsText {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a whole number, true or false")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+            fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Scalar, E> {
+                Ok(Scalar(flag.to_string()))
+            }
+        }
+        deserializer.deserialize_any(AsText)
+    }
+}
