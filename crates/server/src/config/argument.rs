@@ -10,19 +10,26 @@ use super::raw::{RawGateway, RawInterpreter, RawListener, RawPort, Scalar, Writt
 use super::values::{help_with_words, listed};
 
 /// The keys that may stand in SETTINGS, as `KEY=VALUE`.
-pub(crate) const SETTINGS: &[&str] =
-    &["flow", "profile", "prompt", "lines", "quiet", "eol", "echo", "timeout", "history", "write", "on_lag", "pacing"];
+pub(crate) const SETTINGS: &[&str] = &[
+    "flow", "profile", "prompt", "lines", "quiet", "eol", "echo", "timeout", "history", "write",
+    "on_lag", "pacing",
+];
 
 /// Reads `NAME=DEVICE[,SETTINGS]`.
 pub(super) fn port(source: &Source, report: &mut Report) -> Option<Spanned<RawPort>> {
     let argument = Argument { source };
     let text = &source.text;
     let Some((name, device_and_settings)) = argument.split(0..text.len(), '=') else {
-        let help = match super::suggest::closest(text, ["check", "devices", "help"]) {
-            Some(command) => format!("did you mean the command \"{command}\"? A port is NAME=DEVICE, e.g. board0=/dev/ttyUSB0"),
+        let help = match uart_iface::suggest::closest(text, ["check", "devices", "help"]) {
+            Some(command) => format!(
+                "did you mean the command \"{command}\"? A port is NAME=DEVICE, e.g. board0=/dev/ttyUSB0"
+            ),
             None => "write NAME=DEVICE, e.g. board0=/dev/ttyUSB0,115200-8n1".to_owned(),
         };
-        report.add(&argument.place(0..text.len()), Wrong::new(format!("\"{text}\" is not a port"), help));
+        report.add(
+            &argument.place(0..text.len()),
+            Wrong::new(format!("\"{text}\" is not a port"), help),
+        );
         return None;
     };
     let mut parts = argument.parts(device_and_settings);
@@ -55,7 +62,11 @@ fn setting(
     let (key, field, value) = match argument.split(part.clone(), '=') {
         Some((key, value)) => {
             let key = &argument.source.text[key];
-            let own = |interpreter| Spanned::get_mut(Option::get_or_insert_with(interpreter, || Spanned::new(part.clone(), RawInterpreter::default())));
+            let own = |interpreter| {
+                Spanned::get_mut(Option::get_or_insert_with(interpreter, || {
+                    Spanned::new(part.clone(), RawInterpreter::default())
+                }))
+            };
             let field = match key {
                 "flow" => &mut port.flow,
                 "history" => &mut port.history,
@@ -69,18 +80,31 @@ fn setting(
                 "eol" => &mut own(interpreter).eol,
                 "echo" => &mut own(interpreter).echo,
                 "timeout" => &mut own(interpreter).timeout,
-                _ => return Err(Wrong::new(format!("unknown setting \"{key}\""), help_with_words(key, SETTINGS.iter().copied()))),
+                _ => {
+                    return Err(Wrong::new(
+                        format!("unknown setting \"{key}\""),
+                        help_with_words(key, SETTINGS.iter().copied()),
+                    ));
+                }
             };
             (key, field, value)
         }
-        None if text.starts_with(|first: char| first.is_ascii_digit()) => ("line settings", &mut port.line, part),
+        None if text.starts_with(|first: char| first.is_ascii_digit()) => {
+            ("line settings", &mut port.line, part)
+        }
         None => {
-            let help = format!("write line settings, e.g. 115200-8n1, or KEY=VALUE; there are {}", listed(SETTINGS.iter()));
+            let help = format!(
+                "write line settings, e.g. 115200-8n1, or KEY=VALUE; there are {}",
+                listed(SETTINGS.iter())
+            );
             return Err(Wrong::new(format!("\"{text}\" is not a setting"), help));
         }
     };
     if field.is_some() {
-        return Err(Wrong::new(format!("{key} given twice"), "take one of them out"));
+        return Err(Wrong::new(
+            format!("{key} given twice"),
+            "take one of them out",
+        ));
     }
     *field = Some(argument.written(value));
     Ok(())
@@ -89,23 +113,38 @@ fn setting(
 /// What `--name` says, as a file would.
 pub(super) fn gateway(source: &Source) -> RawGateway {
     let whole = 0..source.text.len();
-    RawGateway { name: Some(Argument { source }.written(whole)), ..RawGateway::default() }
+    RawGateway {
+        name: Some(Argument { source }.written(whole)),
+        ..RawGateway::default()
+    }
 }
 
 /// Reads `PROTO=ADDR[,PORT]`. `insecure`: `--insecure` was given.
-pub(super) fn listener(source: &Source, insecure: bool, report: &mut Report) -> Option<Spanned<RawListener>> {
+pub(super) fn listener(
+    source: &Source,
+    insecure: bool,
+    report: &mut Report,
+) -> Option<Spanned<RawListener>> {
     let argument = Argument { source };
     let whole = 0..source.text.len();
     let Some((protocol, rest)) = argument.split(whole.clone(), '=') else {
         report.add(
             &argument.place(whole),
-            Wrong::new(format!("\"{}\" is not a listener", source.text), "write PROTO=ADDR, e.g. uartnet=127.0.0.1:8000"),
+            Wrong::new(
+                format!("\"{}\" is not a listener", source.text),
+                "write PROTO=ADDR, e.g. uartnet=127.0.0.1:8000",
+            ),
         );
         return None;
     };
     // A port's name has no slash, so a comma inside the path of a Unix socket is part of the path.
-    let (address, port) = match source.text[rest.clone()].rfind(',').map(|comma| rest.start + comma) {
-        Some(comma) if !source.text[comma..].contains('/') => (rest.start..comma, Some(comma + 1..rest.end)),
+    let (address, port) = match source.text[rest.clone()]
+        .rfind(',')
+        .map(|comma| rest.start + comma)
+    {
+        Some(comma) if !source.text[comma..].contains('/') => {
+            (rest.start..comma, Some(comma + 1..rest.end))
+        }
         _ => (rest, None),
     };
     let listener = RawListener {
@@ -124,7 +163,10 @@ struct Argument<'a> {
 
 impl<'a> Argument<'a> {
     fn place(&self, span: Range<usize>) -> Place<'a> {
-        Place { source: self.source, span }
+        Place {
+            source: self.source,
+            span,
+        }
     }
 
     fn written(&self, span: Range<usize>) -> Written {

@@ -10,7 +10,9 @@ use uartnet_hub::{HubConfig, OnLag, Sequence, Step, WritePolicy};
 use super::interpreter;
 use super::problem::{Place, Report, Source, Wrong};
 use super::raw::{RawGateway, RawListener, RawPort, RawSequence, Written};
-use super::{Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, limits, values};
+use super::{
+    Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, limits, values,
+};
 use crate::endpoint::{ENDPOINTS, EndpointKind, PortNeed};
 
 /// Something that was written, and the text it stands in.
@@ -34,7 +36,11 @@ pub(super) fn check(everything: &Everything<'_>, report: &mut Report) -> Config 
     let gateway = gateway(&everything.gateway, report);
     let (ports, names) = ports(&everything.ports, report);
     let listeners = listeners(&everything.listeners, &names, report);
-    Config { gateway, ports, listeners }
+    Config {
+        gateway,
+        ports,
+        listeners,
+    }
 }
 
 fn gateway(written: &[From<'_, RawGateway>], report: &mut Report) -> GatewayConfig {
@@ -42,10 +48,16 @@ fn gateway(written: &[From<'_, RawGateway>], report: &mut Report) -> GatewayConf
     for From { source, raw } in written {
         let mut values = Values { source, report };
         values.set(&mut gateway.name, &raw.name, gateway_name);
-        values.set(&mut gateway.drain, &raw.drain, |text| values::duration(text, limits::DRAIN.range()));
+        values.set(&mut gateway.drain, &raw.drain, |text| {
+            values::duration(text, limits::DRAIN.range())
+        });
         let limit = &limits::MAX_CONNECTIONS;
-        values.set(&mut gateway.max_connections, &raw.max_connections, |text| values::count(text, limit.range()));
-        values.set(&mut gateway.max_frame, &raw.max_frame, |text| values::size(text, limits::MAX_FRAME.range()));
+        values.set(&mut gateway.max_connections, &raw.max_connections, |text| {
+            values::count(text, limit.range())
+        });
+        values.set(&mut gateway.max_frame, &raw.max_frame, |text| {
+            values::size(text, limits::MAX_FRAME.range())
+        });
     }
     gateway
 }
@@ -54,7 +66,10 @@ fn gateway_name(text: &str) -> Result<String, Wrong> {
     if (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(format!("\"{}\" is not a gateway name", text.escape_debug()), "write 1 to 64 printable characters"))
+    Err(Wrong::new(
+        format!("\"{}\" is not a gateway name", text.escape_debug()),
+        "write 1 to 64 printable characters",
+    ))
 }
 
 /// The names of the ports, as far as they are known.
@@ -71,41 +86,83 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
     for From { source, raw: table } in written {
         let raw = table.get_ref();
         let mut values = Values { source, report };
-        let name = values.required(table, "[[port]]", ("name", &raw.name), "name = \"board0\"", |text| {
-            text.parse::<PortName>().map_err(|error| Wrong::new(error.to_string(), "write e.g. \"board0\""))
-        });
+        let name = values.required(
+            table,
+            "[[port]]",
+            ("name", &raw.name),
+            "name = \"board0\"",
+            |text| {
+                text.parse::<PortName>()
+                    .map_err(|error| Wrong::new(error.to_string(), "write e.g. \"board0\""))
+            },
+        );
         complete &= name.is_some();
         if let (Some(name), Some(written)) = (&name, &raw.name) {
-            let place = Place { source, span: written.span() };
+            let place = Place {
+                source,
+                span: written.span(),
+            };
             match named.iter().find(|(other, _)| other == name) {
                 None => named.push((name.clone(), place)),
                 Some((_, first)) => {
-                    let help = format!("the other one is {}; give each its own name", first.described());
-                    values.report.add(&place, Wrong::new(format!("there are two ports named \"{name}\""), help));
+                    let help = format!(
+                        "the other one is {}; give each its own name",
+                        first.described()
+                    );
+                    values.report.add(
+                        &place,
+                        Wrong::new(format!("there are two ports named \"{name}\""), help),
+                    );
                 }
             }
         }
         let settings = port(&mut values, table);
         if let (Some(name), Some((device, line, hub))) = (name, settings) {
-            ports.push(PortConfig { name, device, line, hub });
+            ports.push(PortConfig {
+                name,
+                device,
+                line,
+                hub,
+            });
         }
     }
-    (ports, Names { known: named.into_iter().map(|(name, _)| name).collect(), complete })
+    (
+        ports,
+        Names {
+            known: named.into_iter().map(|(name, _)| name).collect(),
+            complete,
+        },
+    )
 }
 
-fn port(values: &mut Values<'_, '_>, table: &Spanned<RawPort>) -> Option<(DeviceSpec, LineSettings, HubConfig)> {
+fn port(
+    values: &mut Values<'_, '_>,
+    table: &Spanned<RawPort>,
+) -> Option<(DeviceSpec, LineSettings, HubConfig)> {
     let raw = table.get_ref();
-    let device = values.required(table, "[[port]]", ("device", &raw.device), "device = \"/dev/ttyUSB0\"", |text| {
-        let wrong = |error: uart_iface::SpecError| Wrong::new(error.to_string(), "\"uartd devices\" lists what is there");
-        let spec = DeviceSpec::parse(text).map_err(wrong)?;
-        let prompt = spec.device().map_err(wrong)?.prompt().map(str::to_owned);
-        Ok((spec, prompt))
-    });
+    let device = values.required(
+        table,
+        "[[port]]",
+        ("device", &raw.device),
+        "device = \"/dev/ttyUSB0\"",
+        |text| {
+            let wrong = |error: uart_iface::SpecError| {
+                Wrong::new(error.to_string(), "\"uartd devices\" lists what is there")
+            };
+            let spec = DeviceSpec::parse(text).map_err(wrong)?;
+            let prompt = spec.device().map_err(wrong)?.prompt().map(str::to_owned);
+            Ok((spec, prompt))
+        },
+    );
     let mut line = LineSettings::default();
     values.set(&mut line, &raw.line, |text| {
-        text.parse().map_err(|error: uart_iface::LineError| Wrong::new(error.to_string(), "write e.g. \"115200-8n1\""))
+        text.parse().map_err(|error: uart_iface::LineError| {
+            Wrong::new(error.to_string(), "write e.g. \"115200-8n1\"")
+        })
     });
-    values.set(&mut line.flow, &raw.flow, |text| values::word(text, "a flow control", values::FLOW));
+    values.set(&mut line.flow, &raw.flow, |text| {
+        values::word(text, "a flow control", values::FLOW)
+    });
 
     let mut hub = HubConfig {
         history: limits::HISTORY.default,
@@ -115,18 +172,36 @@ fn port(values: &mut Values<'_, '_>, table: &Spanned<RawPort>) -> Option<(Device
         stall_limit: limits::STALL_LIMIT.default,
         write_queue: limits::WRITE_QUEUE.default,
         ask_queue: limits::ASK_QUEUE.default,
-        profile: interpreter::profile(values, raw.interpreter.as_ref(), device.as_ref().map(|(_, prompt)| prompt.as_deref())),
+        profile: interpreter::profile(
+            values,
+            raw.interpreter.as_ref(),
+            device.as_ref().map(|(_, prompt)| prompt.as_deref()),
+        ),
         sequences: sequences(values, &raw.sequences),
         byte_pacing: std::time::Duration::ZERO,
         line_pacing: std::time::Duration::ZERO,
     };
-    values.set(&mut hub.history, &raw.history, |text| values::size(text, limits::HISTORY.range()));
-    values.set(&mut hub.write, &raw.write, |text| values::word(text, "a write policy", values::WRITE));
-    values.set(&mut hub.lease_idle, &raw.lease_idle, |text| values::duration_or_never(text, limits::LEASE_IDLE));
-    values.set(&mut hub.on_lag, &raw.on_lag, |text| values::word(text, "a way to treat laggards", values::ON_LAG));
-    values.set(&mut hub.stall_limit, &raw.stall_limit, |text| values::duration(text, limits::STALL_LIMIT.range()));
-    values.set(&mut hub.write_queue, &raw.write_queue, |text| values::size(text, limits::WRITE_QUEUE.range()));
-    values.set(&mut hub.ask_queue, &raw.ask_queue, |text| values::count(text, limits::ASK_QUEUE.range()));
+    values.set(&mut hub.history, &raw.history, |text| {
+        values::size(text, limits::HISTORY.range())
+    });
+    values.set(&mut hub.write, &raw.write, |text| {
+        values::word(text, "a write policy", values::WRITE)
+    });
+    values.set(&mut hub.lease_idle, &raw.lease_idle, |text| {
+        values::duration_or_never(text, limits::LEASE_IDLE)
+    });
+    values.set(&mut hub.on_lag, &raw.on_lag, |text| {
+        values::word(text, "a way to treat laggards", values::ON_LAG)
+    });
+    values.set(&mut hub.stall_limit, &raw.stall_limit, |text| {
+        values::duration(text, limits::STALL_LIMIT.range())
+    });
+    values.set(&mut hub.write_queue, &raw.write_queue, |text| {
+        values::size(text, limits::WRITE_QUEUE.range())
+    });
+    values.set(&mut hub.ask_queue, &raw.ask_queue, |text| {
+        values::count(text, limits::ASK_QUEUE.range())
+    });
     if let Some((per_byte, per_line)) = values.get(&raw.write_pacing, values::pacing) {
         (hub.byte_pacing, hub.line_pacing) = (per_byte, per_line);
     }
@@ -138,28 +213,50 @@ fn sequences(values: &mut Values<'_, '_>, tables: &[Spanned<RawSequence>]) -> Ve
     let mut sequences: Vec<Sequence> = Vec::new();
     for table in tables {
         let raw = table.get_ref();
-        let taken: Vec<&str> = sequences.iter().map(|sequence| sequence.name.as_str()).collect();
-        let name = values.required(table, "[[port.sequence]]", ("name", &raw.name), "name = \"reset\"", |text| {
-            // The same characters as in a port's name, so that it is one word on every command line.
-            if let Err(error) = text.parse::<PortName>() {
-                return Err(Wrong::new(format!("\"{}\" is not a sequence name: {}", error.text, error.problem), "write e.g. \"reset\""));
-            }
-            if taken.contains(&text) {
-                return Err(Wrong::new(format!("this port has two sequences named \"{text}\""), "give each its own name"));
-            }
-            Ok(text.to_owned())
-        });
+        let taken: Vec<&str> = sequences
+            .iter()
+            .map(|sequence| sequence.name.as_str())
+            .collect();
+        let name = values.required(
+            table,
+            "[[port.sequence]]",
+            ("name", &raw.name),
+            "name = \"reset\"",
+            |text| {
+                // The same characters as in a port's name, so that it is one word on every command line.
+                if let Err(error) = text.parse::<PortName>() {
+                    return Err(Wrong::new(
+                        format!(
+                            "\"{}\" is not a sequence name: {}",
+                            error.text, error.problem
+                        ),
+                        "write e.g. \"reset\"",
+                    ));
+                }
+                if taken.contains(&text) {
+                    return Err(Wrong::new(
+                        format!("this port has two sequences named \"{text}\""),
+                        "give each its own name",
+                    ));
+                }
+                Ok(text.to_owned())
+            },
+        );
         const EXAMPLE: &str = "steps = [\"dtr=off\", \"100ms\", \"dtr=on\"]";
         let Some(steps) = &raw.steps else {
             values.missing(table, "[[port.sequence]]", "steps", EXAMPLE);
             continue;
         };
         if steps.get_ref().is_empty() {
-            values.add(steps, Wrong::new("a sequence without steps", format!("write e.g. {EXAMPLE}")));
+            values.add(
+                steps,
+                Wrong::new("a sequence without steps", format!("write e.g. {EXAMPLE}")),
+            );
         }
         let steps = steps.get_ref().iter().filter_map(|step| {
             values.one(step, |text| {
-                text.parse::<Step>().map_err(|error| Wrong::new(error.to_string(), format!("write e.g. {EXAMPLE}")))
+                text.parse::<Step>()
+                    .map_err(|error| Wrong::new(error.to_string(), format!("write e.g. {EXAMPLE}")))
             })
         });
         let steps = steps.collect();
@@ -168,27 +265,51 @@ fn sequences(values: &mut Values<'_, '_>, tables: &[Spanned<RawSequence>]) -> Ve
     sequences
 }
 
-fn listeners(written: &[From<'_, Spanned<RawListener>>], ports: &Names, report: &mut Report) -> Vec<ListenerConfig> {
+fn listeners(
+    written: &[From<'_, Spanned<RawListener>>],
+    ports: &Names,
+    report: &mut Report,
+) -> Vec<ListenerConfig> {
     let mut bound: Vec<(ListenAddress, Place<'_>)> = Vec::new();
     let mut listeners = Vec::new();
     for From { source, raw: table } in written {
         let raw = table.get_ref();
         let mut values = Values { source, report };
-        let endpoint = values.required(table, "[[listen]]", ("protocol", &raw.protocol), "protocol = \"uartnet\"", protocol);
-        let address =
-            values.required(table, "[[listen]]", ("address", &raw.address), "address = \"127.0.0.1:8000\"", values::address);
+        let endpoint = values.required(
+            table,
+            "[[listen]]",
+            ("protocol", &raw.protocol),
+            "protocol = \"uartnet\"",
+            protocol,
+        );
+        let address = values.required(
+            table,
+            "[[listen]]",
+            ("address", &raw.address),
+            "address = \"127.0.0.1:8000\"",
+            values::address,
+        );
         let mut insecure = false;
         values.set(&mut insecure, &raw.insecure, values::flag);
         if let (Some(address), Some(written)) = (&address, &raw.address) {
             if !insecure && reaches_beyond_this_machine(address) {
                 values.add(written, insecure_wrong(address, source));
             }
-            let place = Place { source, span: written.span() };
+            let place = Place {
+                source,
+                span: written.span(),
+            };
             match bound.iter().find(|(other, _)| collide(other, address)) {
                 None => bound.push((address.clone(), place)),
                 Some((other, first)) => {
                     let help = format!("{other} is taken {}; give each its own", first.described());
-                    values.report.add(&place, Wrong::new(format!("two listeners cannot share the address {address}"), help));
+                    values.report.add(
+                        &place,
+                        Wrong::new(
+                            format!("two listeners cannot share the address {address}"),
+                            help,
+                        ),
+                    );
                 }
             }
         }
@@ -197,17 +318,27 @@ fn listeners(written: &[From<'_, Spanned<RawListener>>], ports: &Names, report: 
             None => None,
         };
         if let (Some(endpoint), Some(address)) = (endpoint, address) {
-            listeners.push(ListenerConfig { endpoint, address, port, insecure });
+            listeners.push(ListenerConfig {
+                endpoint,
+                address,
+                port,
+                insecure,
+            });
         }
     }
     listeners
 }
 
 fn protocol(text: &str) -> Result<&'static dyn EndpointKind, Wrong> {
-    ENDPOINTS.iter().find(|endpoint| endpoint.name() == text).copied().ok_or_else(|| {
-        let help = values::help_with_words(text, ENDPOINTS.iter().map(|endpoint| endpoint.name()));
-        Wrong::new(format!("\"{text}\" is not a protocol"), help)
-    })
+    ENDPOINTS
+        .iter()
+        .find(|endpoint| endpoint.name() == text)
+        .copied()
+        .ok_or_else(|| {
+            let help =
+                values::help_with_words(text, ENDPOINTS.iter().map(|endpoint| endpoint.name()));
+            Wrong::new(format!("\"{text}\" is not a protocol"), help)
+        })
 }
 
 /// The port a listener speaks to: the one it names, or the only one there is.
@@ -220,8 +351,17 @@ fn port_of_listener(
     let protocol = endpoint.name();
     let Some(written) = &table.get_ref().port else {
         if endpoint.port_need() == PortNeed::One && ports.complete && ports.known.len() > 1 {
-            let help = format!("say which; there are {}", values::listed(ports.known.iter()));
-            values.add(table, Wrong::new(format!("a {protocol} listener speaks to one port, and this one names none"), help));
+            let help = format!(
+                "say which; there are {}",
+                values::listed(ports.known.iter())
+            );
+            values.add(
+                table,
+                Wrong::new(
+                    format!("a {protocol} listener speaks to one port, and this one names none"),
+                    help,
+                ),
+            );
         }
         return match (endpoint.port_need(), ports.known.as_slice()) {
             (PortNeed::One | PortNeed::Optional, [only]) => Some(only.clone()),
@@ -229,17 +369,22 @@ fn port_of_listener(
         };
     };
     if endpoint.port_need() == PortNeed::All {
-        let wrong = Wrong::new(format!("a {protocol} listener speaks to every port"), "take the port out");
+        let wrong = Wrong::new(
+            format!("a {protocol} listener speaks to every port"),
+            "take the port out",
+        );
         values.add(written, wrong);
         return None;
     }
-    values.one(written, |text| match ports.known.iter().find(|name| name.as_str() == text) {
-        Some(name) => Ok(Some(name.clone())),
-        // It may be the one whose name is wrong, which was said already.
-        None if !ports.complete => Ok(None),
-        None => {
-            let help = values::help_with_words(text, ports.known.iter().map(PortName::as_str));
-            Err(Wrong::new(format!("there is no port \"{text}\""), help))
+    values.one(written, |text| {
+        match ports.known.iter().find(|name| name.as_str() == text) {
+            Some(name) => Ok(Some(name.clone())),
+            // It may be the one whose name is wrong, which was said already.
+            None if !ports.complete => Ok(None),
+            None => {
+                let help = values::help_with_words(text, ports.known.iter().map(PortName::as_str));
+                Err(Wrong::new(format!("there is no port \"{text}\""), help))
+            }
         }
     })?
 }
@@ -259,7 +404,9 @@ fn insecure_wrong(address: &ListenAddress, source: &Source) -> Wrong {
     };
     Wrong::new(
         format!("{address} can be reached from other machines, and nothing asks them who they are"),
-        format!("listen on {example} or unix:PATH, or {allow} to let anybody who reaches it use the ports"),
+        format!(
+            "listen on {example} or unix:PATH, or {allow} to let anybody who reaches it use the ports"
+        ),
     )
 }
 
@@ -285,17 +432,32 @@ pub(super) struct Values<'r, 'a> {
 
 impl Values<'_, '_> {
     /// A value that stands there, if it is right.
-    pub(super) fn one<T>(&mut self, written: &Written, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
-        parse(&written.get_ref().0).map_err(|wrong| self.add(written, wrong)).ok()
+    pub(super) fn one<T>(
+        &mut self,
+        written: &Written,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        parse(&written.get_ref().0)
+            .map_err(|wrong| self.add(written, wrong))
+            .ok()
     }
 
     /// A value that may stand there, if it does and is right.
-    pub(super) fn get<T>(&mut self, written: &Option<Written>, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(super) fn get<T>(
+        &mut self,
+        written: &Option<Written>,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
         self.one(written.as_ref()?, parse)
     }
 
     /// Like [`Values::get`], over a default.
-    pub(super) fn set<T>(&mut self, value: &mut T, written: &Option<Written>, parse: impl FnOnce(&str) -> Result<T, Wrong>) {
+    pub(super) fn set<T>(
+        &mut self,
+        value: &mut T,
+        written: &Option<Written>,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) {
         if let Some(right) = self.get(written, parse) {
             *value = right;
         }
@@ -317,10 +479,22 @@ impl Values<'_, '_> {
     }
 
     pub(super) fn missing<T>(&mut self, table: &Spanned<T>, kind: &str, key: &str, example: &str) {
-        self.add(table, Wrong::new(format!("this {kind} has no {key}"), format!("write e.g. {example}")));
+        self.add(
+            table,
+            Wrong::new(
+                format!("this {kind} has no {key}"),
+                format!("write e.g. {example}"),
+            ),
+        );
     }
 
     pub(super) fn add<T>(&mut self, at: &Spanned<T>, wrong: Wrong) {
-        self.report.add(&Place { source: self.source, span: at.span() }, wrong);
+        self.report.add(
+            &Place {
+                source: self.source,
+                span: at.span(),
+            },
+            wrong,
+        );
     }
 }

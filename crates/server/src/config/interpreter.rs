@@ -18,8 +18,12 @@ enum Kind {
     Quiet,
 }
 
-const KINDS: &[(&str, Kind)] =
-    &[("none", Kind::None), ("line", Kind::Line), ("prompt", Kind::Prompt), ("quiet", Kind::Quiet)];
+const KINDS: &[(&str, Kind)] = &[
+    ("none", Kind::None),
+    ("line", Kind::Line),
+    ("prompt", Kind::Prompt),
+    ("quiet", Kind::Quiet),
+];
 
 /// How a port's interpreter is talked to. `device_prompt`: the prompt that the device has by itself, if it has one;
 /// `None` when the device itself is not known.
@@ -28,7 +32,9 @@ pub(super) fn profile(
     table: Option<&Spanned<RawInterpreter>>,
     device_prompt: Option<Option<&str>>,
 ) -> Option<Profile> {
-    let own_prompt = device_prompt.flatten().map(|prompt| Bytes::copy_from_slice(prompt.as_bytes()));
+    let own_prompt = device_prompt
+        .flatten()
+        .map(|prompt| Bytes::copy_from_slice(prompt.as_bytes()));
     let Some(table) = table else {
         return own_prompt.map(|prompt| Profile::new(ReplyEnd::Prompt(prompt)));
     };
@@ -39,7 +45,10 @@ pub(super) fn profile(
             Some(kind) => kind,
             None => {
                 if device_prompt.is_some() {
-                    let help = format!("write e.g. profile = \"line\"; there are {}", values::listed(KINDS.iter().map(|(name, _)| name)));
+                    let help = format!(
+                        "write e.g. profile = \"line\"; there are {}",
+                        values::listed(KINDS.iter().map(|(name, _)| name))
+                    );
                     values.add(table, Wrong::new("this interpreter has no profile", help));
                 }
                 return None;
@@ -52,12 +61,16 @@ pub(super) fn profile(
         Kind::None => ReplyEnd::None,
         Kind::Line => {
             let mut count = limits::LINES.default;
-            values.set(&mut count, &raw.lines, |text| values::count(text, limits::LINES.range()));
+            values.set(&mut count, &raw.lines, |text| {
+                values::count(text, limits::LINES.range())
+            });
             ReplyEnd::Line { count }
         }
         Kind::Quiet => {
             let mut quiet = limits::QUIET.default;
-            values.set(&mut quiet, &raw.quiet, |text| values::duration(text, limits::QUIET.range()));
+            values.set(&mut quiet, &raw.quiet, |text| {
+                values::duration(text, limits::QUIET.range())
+            });
             ReplyEnd::Quiet(quiet)
         }
         Kind::Prompt => {
@@ -66,30 +79,57 @@ pub(super) fn profile(
                 None => own_prompt,
             };
             if prompt.is_none() && raw.prompt.is_none() && device_prompt.is_some() {
-                values.add(table, Wrong::new("profile \"prompt\" needs the prompt of the board", "write e.g. prompt = \"=> \""));
+                values.add(
+                    table,
+                    Wrong::new(
+                        "profile \"prompt\" needs the prompt of the board",
+                        "write e.g. prompt = \"=> \"",
+                    ),
+                );
             }
             ReplyEnd::Prompt(prompt?)
         }
     };
-    let mut profile = Profile { timeout: limits::TIMEOUT.default, max_reply: limits::MAX_REPLY.default, ..Profile::new(end) };
+    let mut profile = Profile {
+        timeout: limits::TIMEOUT.default,
+        max_reply: limits::MAX_REPLY.default,
+        ..Profile::new(end)
+    };
     values.set(&mut profile.eol, &raw.eol, values::eol);
     values.set(&mut profile.strip_echo, &raw.echo, values::flag);
-    values.set(&mut profile.timeout, &raw.timeout, |text| values::duration(text, limits::TIMEOUT.range()));
-    values.set(&mut profile.max_reply, &raw.max_reply, |text| values::size(text, limits::MAX_REPLY.range()));
+    values.set(&mut profile.timeout, &raw.timeout, |text| {
+        values::duration(text, limits::TIMEOUT.range())
+    });
+    values.set(&mut profile.max_reply, &raw.max_reply, |text| {
+        values::size(text, limits::MAX_REPLY.range())
+    });
     Some(profile)
 }
 
 fn named_kind(text: &str) -> Result<Kind, Wrong> {
     values::word(text, "a profile", KINDS).map_err(|wrong| match text {
-        "u-boot" | "uboot" => Wrong { help: format!("U-Boot answers to profile = \"prompt\" with prompt = \"=> \"; {}", wrong.help), ..wrong },
+        "u-boot" | "uboot" => Wrong {
+            help: format!(
+                "U-Boot answers to profile = \"prompt\" with prompt = \"=> \"; {}",
+                wrong.help
+            ),
+            ..wrong
+        },
         _ => wrong,
     })
 }
 
 /// The profile whose own key is there; else the one that the device's own prompt makes possible.
 fn implied_kind(raw: &RawInterpreter, has_own_prompt: bool) -> Option<Kind> {
-    let own_keys = [(&raw.prompt, Kind::Prompt), (&raw.quiet, Kind::Quiet), (&raw.lines, Kind::Line)];
-    let implied = own_keys.iter().find(|(written, _)| written.is_some()).map(|(_, kind)| *kind);
+    let own_keys = [
+        (&raw.prompt, Kind::Prompt),
+        (&raw.quiet, Kind::Quiet),
+        (&raw.lines, Kind::Line),
+    ];
+    let implied = own_keys
+        .iter()
+        .find(|(written, _)| written.is_some())
+        .map(|(_, kind)| *kind);
     implied.or(has_own_prompt.then_some(Kind::Prompt))
 }
 
@@ -119,15 +159,22 @@ fn refuse_keys_of_others(values: &mut Values<'_, '_>, raw: &RawInterpreter, kind
 }
 
 fn name(kind: Kind) -> &'static str {
-    KINDS.iter().find(|(_, other)| *other == kind).map_or("", |(name, _)| name)
+    KINDS
+        .iter()
+        .find(|(_, other)| *other == kind)
+        .map_or("", |(name, _)| name)
 }
 
 fn prompt_text(text: &str) -> Result<Bytes, Wrong> {
     match text.len() {
-        0 => Err(Wrong::new("the prompt is empty", "write what the board prints when it waits for a command, e.g. \"=> \"")),
-        length if length > limits::PROMPT => {
-            Err(Wrong::new(format!("the prompt has {length} bytes"), format!("write at most {} bytes", limits::PROMPT)))
-        }
+        0 => Err(Wrong::new(
+            "the prompt is empty",
+            "write what the board prints when it waits for a command, e.g. \"=> \"",
+        )),
+        length if length > limits::PROMPT => Err(Wrong::new(
+            format!("the prompt has {length} bytes"),
+            format!("write at most {} bytes", limits::PROMPT),
+        )),
         _ => Ok(Bytes::copy_from_slice(text.as_bytes())),
     }
 }

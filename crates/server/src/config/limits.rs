@@ -35,19 +35,22 @@ pub(super) const FILE: usize = MIB;
 // [gateway]
 pub(super) const DRAIN: Limit<Duration> = Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
 pub(super) const MAX_CONNECTIONS: Limit<usize> = Limit::new(4096, 1, 1_000_000);
-pub(super) const MAX_FRAME: Limit<usize> = Limit::new(uartnet_proto::frame::DEFAULT_MAX_FRAME, 256, 16 * MIB);
+pub(super) const MAX_FRAME: Limit<usize> =
+    Limit::new(uartnet_proto::frame::DEFAULT_MAX_FRAME, 256, 16 * MIB);
 
 // [[port]]; one GiB is also what a 32-bit machine can still address
 pub(super) const HISTORY: Limit<usize> = Limit::new(MIB, 1, 1024 * MIB);
 pub(super) const LEASE_IDLE: RangeInclusive<Duration> = SECOND..=DAY;
-pub(super) const STALL_LIMIT: Limit<Duration> = Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
+pub(super) const STALL_LIMIT: Limit<Duration> =
+    Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
 pub(super) const WRITE_QUEUE: Limit<usize> = Limit::new(64 * KIB, KIB, 64 * MIB);
 pub(super) const ASK_QUEUE: Limit<usize> = Limit::new(1024, 1, 65_536);
 pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 
 // [port.interpreter]
 pub(super) const LINES: Limit<usize> = Limit::new(1, 1, 10_000);
-pub(super) const QUIET: Limit<Duration> = Limit::new(Duration::from_millis(50), MILLISECOND, MINUTE);
+pub(super) const QUIET: Limit<Duration> =
+    Limit::new(Duration::from_millis(50), MILLISECOND, MINUTE);
 pub(super) const TIMEOUT: Limit<Duration> = Limit::new(Duration::from_secs(2), MILLISECOND, HOUR);
 pub(super) const MAX_REPLY: Limit<usize> = Limit::new(MIB, 1, 64 * MIB);
 /// The longest prompt, in bytes.

@@ -8,7 +8,7 @@ mod limits;
 mod load;
 mod problem;
 mod raw;
-mod suggest;
+mod summary;
 mod values;
 
 use std::fmt;
@@ -22,6 +22,7 @@ use uartnet_hub::HubConfig;
 
 use crate::endpoint::EndpointKind;
 
+pub(crate) use argument::SETTINGS;
 pub use load::{DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded, load};
 pub use problem::{ConfigError, Problems};
 
@@ -52,7 +53,10 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         GatewayConfig {
-            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            name: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             drain: limits::DRAIN.default,
             max_connections: limits::MAX_CONNECTIONS.default,
             max_frame: limits::MAX_FRAME.default,

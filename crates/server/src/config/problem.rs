@@ -52,7 +52,9 @@ impl ConfigError {
     pub fn is_usage(&self) -> bool {
         match self {
             ConfigError::Wrong(problems) => problems.list.iter().all(|problem| problem.in_argument),
-            ConfigError::Unreadable { .. } | ConfigError::TooBig { .. } | ConfigError::NotUtf8 { .. } => false,
+            ConfigError::Unreadable { .. }
+            | ConfigError::TooBig { .. }
+            | ConfigError::NotUtf8 { .. } => false,
         }
     }
 }
@@ -81,7 +83,10 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Wrong {
-        Wrong { message: message.into(), help: help.into() }
+        Wrong {
+            message: message.into(),
+            help: help.into(),
+        }
     }
 }
 
@@ -112,8 +117,10 @@ pub(super) struct Report {
 impl Report {
     /// Notes a problem; `place` is what the mark is put under.
     pub(super) fn add(&mut self, place: &Place<'_>, wrong: Wrong) {
-        self.list
-            .push(Problem { rendered: render(place, &wrong), in_argument: place.source.is_argument });
+        self.list.push(Problem {
+            rendered: render(place, &wrong),
+            in_argument: place.source.is_argument,
+        });
     }
 
     /// How many there are.
@@ -123,7 +130,13 @@ impl Report {
 
     /// All of them as an error, if there are any.
     pub(super) fn result(&self) -> Result<(), Problems> {
-        if self.list.is_empty() { Ok(()) } else { Err(Problems { list: self.list.clone() }) }
+        if self.list.is_empty() {
+            Ok(())
+        } else {
+            Err(Problems {
+                list: self.list.clone(),
+            })
+        }
     }
 }
 
@@ -136,7 +149,9 @@ impl fmt::Display for Problems {
         }
         match self.list.len() {
             1 => write!(f, "1 error"),
-            count if count > SHOWN => write!(f, "{count} errors, of which the first {SHOWN} are shown"),
+            count if count > SHOWN => {
+                write!(f, "{count} errors, of which the first {SHOWN} are shown")
+            }
             count => write!(f, "{count} errors"),
         }
     }
@@ -166,8 +181,12 @@ impl Place<'_> {
 
     fn line_bounds(&self) -> (usize, usize) {
         let text = &self.source.text;
-        let start = text[..self.start()].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let start = text[..self.start()]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let end = text[start..]
+            .find('\n')
+            .map_or(text.len(), |newline| start + newline);
         (start, end)
     }
 }
@@ -184,15 +203,29 @@ fn floor_char(text: &str, index: usize) -> usize {
 fn render(place: &Place<'_>, wrong: &Wrong) -> String {
     let (line, column) = place.line_and_column();
     let (start, end) = place.line_bounds();
-    let marked = floor_char(&place.source.text, place.span.end.clamp(place.start(), end)).max(place.start());
-    let width = place.source.text[place.start().min(end)..marked.min(end)].chars().count().max(1);
+    let marked =
+        floor_char(&place.source.text, place.span.end.clamp(place.start(), end)).max(place.start());
+    let width = place.source.text[place.start().min(end)..marked.min(end)]
+        .chars()
+        .count()
+        .max(1);
     let source = &place.source;
-    let shown: Vec<char> = source.text[start..end].trim_end().chars().map(printable).collect();
+    let shown: Vec<char> = source.text[start..end]
+        .trim_end()
+        .chars()
+        .map(printable)
+        .collect();
 
     // A long line is cut so that the marked part is inside.
-    let skip = if column > LINE_WIDTH * 3 / 4 { column - LINE_WIDTH / 2 } else { 0 };
+    let skip = if column > LINE_WIDTH * 3 / 4 {
+        column - LINE_WIDTH / 2
+    } else {
+        0
+    };
     let window: String = shown.iter().skip(skip).take(LINE_WIDTH).collect();
-    let width = width.min(LINE_WIDTH.saturating_sub(column - 1 - skip)).max(1);
+    let width = width
+        .min(LINE_WIDTH.saturating_sub(column - 1 - skip))
+        .max(1);
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     let mut text = format!("error: {}\n", wrong.message);
@@ -202,7 +235,11 @@ fn render(place: &Place<'_>, wrong: &Wrong) -> String {
         text.push_str(&format!("{margin} --> {}:{line}:{column}\n", source.name));
     }
     text.push_str(&format!("{margin} |\n{number} | {window}\n"));
-    text.push_str(&format!("{margin} | {}{}\n", " ".repeat(column - 1 - skip), "^".repeat(width)));
+    text.push_str(&format!(
+        "{margin} | {}{}\n",
+        " ".repeat(column - 1 - skip),
+        "^".repeat(width)
+    ));
     if !wrong.help.is_empty() {
         text.push_str(&format!("{margin} = {}\n", wrong.help));
     }
@@ -223,8 +260,18 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, span: Range<usize>) -> String {
-        let source = Source { name: "a.toml".into(), text: text.into(), is_argument: false };
-        render(&Place { source: &source, span }, &Wrong::new("it is wrong", "write it right"))
+        let source = Source {
+            name: "a.toml".into(),
+            text: text.into(),
+            is_argument: false,
+        };
+        render(
+            &Place {
+                source: &source,
+                span,
+            },
+            &Wrong::new("it is wrong", "write it right"),
+        )
     }
 
     #[test]
@@ -237,13 +284,29 @@ mod tests {
 
     #[test]
     fn any_span_of_any_text_is_shown() {
-        let texts = ["", "\n", "é", "a\r\nb", "\t\u{1b}[31m", "last line without end", &"x".repeat(1000)];
+        let texts = [
+            "",
+            "\n",
+            "é",
+            "a\r\nb",
+            "\t\u{1b}[31m",
+            "last line without end",
+            &"x".repeat(1000),
+        ];
         for text in texts {
             for start in 0..=text.len() + 2 {
                 for end in [start, start + 1, start + 500] {
                     let shown = shown(text, start..end);
-                    assert!(shown.contains('^') && !shown.contains('\u{1b}'), "{text:?} {start}..{end}: {shown}");
-                    assert!(shown.lines().all(|line| line.chars().count() <= LINE_WIDTH + 8), "{shown}");
+                    assert!(
+                        shown.contains('^') && !shown.contains('\u{1b}'),
+                        "{text:?} {start}..{end}: {shown}"
+                    );
+                    assert!(
+                        shown
+                            .lines()
+                            .all(|line| line.chars().count() <= LINE_WIDTH + 8),
+                        "{shown}"
+                    );
                 }
             }
         }
@@ -251,13 +314,29 @@ mod tests {
 
     #[test]
     fn a_long_list_is_counted() {
-        let source = Source { name: "a".into(), text: "x".into(), is_argument: true };
+        let source = Source {
+            name: "a".into(),
+            text: "x".into(),
+            is_argument: true,
+        };
         let mut report = Report::default();
         for number in 0..25 {
-            report.add(&Place { source: &source, span: 0..1 }, Wrong::new(format!("no {number}"), ""));
+            report.add(
+                &Place {
+                    source: &source,
+                    span: 0..1,
+                },
+                Wrong::new(format!("no {number}"), ""),
+            );
         }
         let text = report.result().unwrap_err().to_string();
-        assert!(text.contains("no 19\n") && !text.contains("no 20\n"), "{text}");
-        assert!(text.ends_with("25 errors, of which the first 20 are shown"), "{text}");
+        assert!(
+            text.contains("no 19\n") && !text.contains("no 20\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("25 errors, of which the first 20 are shown"),
+            "{text}"
+        );
     }
 }

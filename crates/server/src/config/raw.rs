@@ -102,12 +102,19 @@ pub(super) fn read(source: &Source, report: &mut Report) -> RawConfig {
     let Some(error) = errors.first() else {
         return read_tables(source, report, &mut document);
     };
-    report.add(&place(source, error), Wrong::new(format!("this is not TOML: {}", error.message()), ""));
+    report.add(
+        &place(source, error),
+        Wrong::new(format!("this is not TOML: {}", error.message()), ""),
+    );
     RawConfig::default()
 }
 
 /// Every mistake that serde finds ends its work, so the offending key is noted and taken out, and serde starts again.
-fn read_tables(source: &Source, report: &mut Report, document: &mut Spanned<DeTable<'_>>) -> RawConfig {
+fn read_tables(
+    source: &Source,
+    report: &mut Report,
+    document: &mut Spanned<DeTable<'_>>,
+) -> RawConfig {
     loop {
         let error = match RawConfig::deserialize(toml::Deserializer::from(document.clone())) {
             Ok(config) => return config,
@@ -124,7 +131,10 @@ fn read_tables(source: &Source, report: &mut Report, document: &mut Spanned<DeTa
 }
 
 fn place<'a>(source: &'a Source, error: &toml::de::Error) -> Place<'a> {
-    Place { source, span: error.span().unwrap_or(0..0) }
+    Place {
+        source,
+        span: error.span().unwrap_or(0..0),
+    }
 }
 
 /// Removes the innermost key that the span is, or whose value the span is in, and says which it was.
@@ -158,18 +168,26 @@ fn explain(message: &str, key: Option<&str>) -> Wrong {
         let mut quoted = rest.split('`').skip(1).step_by(2);
         let unknown = quoted.next().unwrap_or_default();
         let known: Vec<&str> = quoted.collect();
-        return Wrong::new(format!("unknown key \"{unknown}\""), help_with_words(unknown, known.iter().copied()));
+        return Wrong::new(
+            format!("unknown key \"{unknown}\""),
+            help_with_words(unknown, known.iter().copied()),
+        );
     }
     let key = key.unwrap_or_default();
     let help = match key {
         "port" | "listen" => format!("there may be several, so write [[{key}]] with two brackets"),
-        "sequence" => "there may be several, so write [[port.sequence]] with two brackets".to_owned(),
+        "sequence" => {
+            "there may be several, so write [[port.sequence]] with two brackets".to_owned()
+        }
         "gateway" => "there is one, so write [gateway] with one bracket".to_owned(),
         "interpreter" => "a port has one, so write [port.interpreter] with one bracket".to_owned(),
         "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]".to_owned(),
         _ => "write the value in quotes".to_owned(),
     };
-    Wrong::new(format!("wrong kind of value for \"{key}\": {message}"), help)
+    Wrong::new(
+        format!("wrong kind of value for \"{key}\": {message}"),
+        help,
+    )
 }
 
 /// The keys of a table, asked of the type itself.
@@ -179,7 +197,12 @@ pub(super) fn keys<T: de::DeserializeOwned>() -> &'static [&'static str] {
     struct Keys(Option<&'static [&'static str]>);
     impl<'de> Deserializer<'de> for &mut Keys {
         type Error = de::value::Error;
-        fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: &'static [&'static str], _: V) -> Result<V::Value, Self::Error> {
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
             self.0 = Some(fields);
             Err(de::Error::custom("only its keys were wanted"))
         }

@@ -9,24 +9,40 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use uart_iface::FlowControl;
+use uart_iface::{FlowControl, suggest};
 use uartnet_hub::{OnLag, WritePolicy};
 
 use super::problem::Wrong;
-use super::{ListenAddress, limits, suggest};
+use super::{ListenAddress, limits};
 
-pub(super) const FLOW: &[(&str, FlowControl)] =
-    &[("none", FlowControl::None), ("rtscts", FlowControl::RtsCts), ("xonxoff", FlowControl::XonXoff)];
+pub(super) const FLOW: &[(&str, FlowControl)] = &[
+    ("none", FlowControl::None),
+    ("rtscts", FlowControl::RtsCts),
+    ("xonxoff", FlowControl::XonXoff),
+];
 
-pub(super) const WRITE: &[(&str, WritePolicy)] =
-    &[("shared", WritePolicy::Shared), ("exclusive", WritePolicy::Exclusive), ("none", WritePolicy::None)];
+pub(super) const WRITE: &[(&str, WritePolicy)] = &[
+    ("shared", WritePolicy::Shared),
+    ("exclusive", WritePolicy::Exclusive),
+    ("none", WritePolicy::None),
+];
 
-pub(super) const ON_LAG: &[(&str, OnLag)] =
-    &[("auto", OnLag::Auto), ("gap", OnLag::Gap), ("disconnect", OnLag::Disconnect), ("stall", OnLag::Stall)];
+pub(super) const ON_LAG: &[(&str, OnLag)] = &[
+    ("auto", OnLag::Auto),
+    ("gap", OnLag::Gap),
+    ("disconnect", OnLag::Disconnect),
+    ("stall", OnLag::Stall),
+];
 
 /// A number of bytes: `1000`, `64KiB`, `1MiB`.
 pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
-    let help = || format!("write a number of bytes from {} to {}, e.g. \"64KiB\"", size_text(*range.start()), size_text(*range.end()));
+    let help = || {
+        format!(
+            "write a number of bytes from {} to {}, e.g. \"64KiB\"",
+            size_text(*range.start()),
+            size_text(*range.end())
+        )
+    };
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim();
@@ -45,9 +61,14 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wr
             _ => return Err(Wrong::new(format!("\"{text}\" is not a size"), help())),
         };
         let suggestion = format!("{number}{unit}");
-        return Err(Wrong::new(format!("\"{text}\" is not a size"), format!("units are B, KiB, MiB and GiB; did you mean \"{suggestion}\"?")));
+        return Err(Wrong::new(
+            format!("\"{text}\" is not a size"),
+            format!("units are B, KiB, MiB and GiB; did you mean \"{suggestion}\"?"),
+        ));
     };
-    let bytes = number.checked_mul(scale).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = number
+        .checked_mul(scale)
+        .and_then(|bytes| usize::try_from(bytes).ok());
     bytes
         .filter(|bytes| range.contains(bytes))
         .ok_or_else(|| Wrong::new(format!("\"{text}\" is out of range"), help()))
@@ -56,7 +77,7 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wr
 /// A number of bytes as a person writes it, in the largest unit that needs no fraction.
 pub(crate) fn size_text(bytes: usize) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if bytes >= 1 << shift && bytes % (1 << shift) == 0 {
+        if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }
@@ -65,8 +86,15 @@ pub(crate) fn size_text(bytes: usize) -> String {
 
 /// A length of time: `50ms`, `2s`, `1m 30s`.
 pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Wrong> {
-    let help = || format!("write a time from {} to {}, e.g. \"500ms\" or \"2s\"", duration_text(*range.start()), duration_text(*range.end()));
-    let duration = humantime::parse_duration(text).map_err(|_| Wrong::new(format!("\"{text}\" is not a time"), help()))?;
+    let help = || {
+        format!(
+            "write a time from {} to {}, e.g. \"500ms\" or \"2s\"",
+            duration_text(*range.start()),
+            duration_text(*range.end())
+        )
+    };
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| Wrong::new(format!("\"{text}\" is not a time"), help()))?;
     if range.contains(&duration) {
         Ok(duration)
     } else {
@@ -80,18 +108,34 @@ pub(crate) fn duration_text(duration: Duration) -> String {
 }
 
 /// A length of time, or `never`.
-pub(super) fn duration_or_never(text: &str, range: RangeInclusive<Duration>) -> Result<Option<Duration>, Wrong> {
+pub(super) fn duration_or_never(
+    text: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Option<Duration>, Wrong> {
     if text == "never" {
         return Ok(None);
     }
-    duration(text, range).map(Some).map_err(|wrong| Wrong { help: format!("{}, or \"never\"", wrong.help), ..wrong })
+    duration(text, range).map(Some).map_err(|wrong| Wrong {
+        help: format!("{}, or \"never\"", wrong.help),
+        ..wrong
+    })
 }
 
 /// A whole number.
 pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
-    text.parse().ok().filter(|count| range.contains(count)).ok_or_else(|| {
-        Wrong::new(format!("\"{text}\" is out of range"), format!("write a whole number from {} to {}", range.start(), range.end()))
-    })
+    text.parse()
+        .ok()
+        .filter(|count| range.contains(count))
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("\"{text}\" is out of range"),
+                format!(
+                    "write a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                ),
+            )
+        })
 }
 
 /// `true` or `false`.
@@ -103,12 +147,18 @@ pub(super) fn flag(text: &str) -> Result<bool, Wrong> {
 pub(super) fn word<T: Copy>(text: &str, kind: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
     match choices.iter().find(|(word, _)| *word == text) {
         Some((_, choice)) => Ok(*choice),
-        None => Err(Wrong::new(format!("\"{text}\" is not {kind}"), help_with_words(text, choices.iter().map(|(word, _)| *word)))),
+        None => Err(Wrong::new(
+            format!("\"{text}\" is not {kind}"),
+            help_with_words(text, choices.iter().map(|(word, _)| *word)),
+        )),
     }
 }
 
 /// What would be right where one of these words has to stand.
-pub(super) fn help_with_words<'a>(typed: &str, words: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(super) fn help_with_words<'a>(
+    typed: &str,
+    words: impl Iterator<Item = &'a str> + Clone,
+) -> String {
     let all = listed(words.clone());
     match suggest::closest(typed, words) {
         Some(meant) => format!("did you mean \"{meant}\"? There are {all}"),
@@ -148,7 +198,12 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
         "crlf" => return Ok(Bytes::from_static(b"\r\n")),
         _ => {}
     }
-    let wrong = |what: &str| Wrong::new(format!("\"{}\" is not an end of line: {what}", text.escape_debug()), "write \"cr\", \"lf\", \"crlf\", or up to 16 bytes of text, in which \\\\r \\\\n \\\\t \\\\0 \\\\e \\\\\\\\ and \\\\xHH are escapes");
+    let wrong = |what: &str| {
+        Wrong::new(
+            format!("\"{}\" is not an end of line: {what}", text.escape_debug()),
+            "write \"cr\", \"lf\", \"crlf\", or up to 16 bytes of text, in which \\\\r \\\\n \\\\t \\\\0 \\\\e \\\\\\\\ and \\\\xHH are escapes",
+        )
+    };
     let mut bytes = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -165,13 +220,19 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
             Some('\\') => b'\\',
             Some('x') => {
                 let digits: String = rest.by_ref().take(2).collect();
-                let two_digits = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                let two_digits =
+                    digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
                 match u8::from_str_radix(&digits, 16) {
                     Ok(byte) if two_digits => byte,
                     _ => return Err(wrong("\\x must be followed by two hexadecimal digits")),
                 }
             }
-            Some(other) => return Err(wrong(&format!("there is no escape \\{}", other.escape_debug()))),
+            Some(other) => {
+                return Err(wrong(&format!(
+                    "there is no escape \\{}",
+                    other.escape_debug()
+                )));
+            }
             None => return Err(wrong("it ends in a single \\")),
         });
     }
@@ -185,7 +246,12 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
 /// Where to listen: `IP:PORT`, `localhost:PORT`, `:PORT` (which is loopback), `unix:PATH`.
 pub(super) fn address(text: &str) -> Result<ListenAddress, Wrong> {
     const HELP: &str = "write IP:PORT (\"127.0.0.1:8000\", \"[::1]:8000\"), \":8000\" for this machine only, or \"unix:PATH\"; port 0 lets the system choose";
-    let wrong = |why: &str| Err(Wrong::new(format!("\"{text}\" is not an address: {why}"), HELP));
+    let wrong = |why: &str| {
+        Err(Wrong::new(
+            format!("\"{text}\" is not an address: {why}"),
+            HELP,
+        ))
+    };
     if let Some(path) = text.strip_prefix("unix:") {
         // sockaddr_un holds 108 bytes on Linux, one of them the final zero.
         return match path.len() {
@@ -199,7 +265,11 @@ pub(super) fn address(text: &str) -> Result<ListenAddress, Wrong> {
         return Ok(ListenAddress::Tcp(address));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
-        return wrong(if text.parse::<IpAddr>().is_ok() { "the port is missing" } else { "it has no \":PORT\"" });
+        return wrong(if text.parse::<IpAddr>().is_ok() {
+            "the port is missing"
+        } else {
+            "it has no \":PORT\""
+        });
     };
     let digits = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
     let Some(port) = port.parse::<u16>().ok().filter(|_| digits) else {
@@ -219,7 +289,15 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("1", 1), ("1000", 1000), ("64KiB", 65_536), ("1 MiB", 1 << 20), ("1mib", 1 << 20), ("1GiB", 1 << 30), ("7B", 7)] {
+        for (text, bytes) in [
+            ("1", 1),
+            ("1000", 1000),
+            ("64KiB", 65_536),
+            ("1 MiB", 1 << 20),
+            ("1mib", 1 << 20),
+            ("1GiB", 1 << 30),
+            ("7B", 7),
+        ] {
             assert_eq!(size(text, 1..=1 << 30).unwrap(), bytes, "{text}");
         }
         for (text, message, help) in [
@@ -231,10 +309,17 @@ mod tests {
             ("0", "out of range", "from 1 to 1MiB"),
             ("2MiB", "out of range", "from 1 to 1MiB"),
             ("99999999999999999999GiB", "out of range", "from 1 to 1MiB"),
-            ("999999999999999999999999999999999999999999", "is not a size", "from 1 to 1MiB"),
+            (
+                "999999999999999999999999999999999999999999",
+                "is not a size",
+                "from 1 to 1MiB",
+            ),
         ] {
             let wrong = size(text, 1..=1 << 20).unwrap_err();
-            assert!(wrong.message.contains(message) && wrong.help.contains(help), "{text}: {wrong:?}");
+            assert!(
+                wrong.message.contains(message) && wrong.help.contains(help),
+                "{text}: {wrong:?}"
+            );
         }
     }
 
@@ -248,18 +333,45 @@ mod tests {
     #[test]
     fn durations() {
         let range = Duration::from_millis(1)..=Duration::from_secs(60);
-        assert_eq!(duration("50ms", range.clone()).unwrap(), Duration::from_millis(50));
-        assert_eq!(duration("1m", range.clone()).unwrap(), Duration::from_secs(60));
+        assert_eq!(
+            duration("50ms", range.clone()).unwrap(),
+            Duration::from_millis(50)
+        );
+        assert_eq!(
+            duration("1m", range.clone()).unwrap(),
+            Duration::from_secs(60)
+        );
         assert_eq!(duration_or_never("never", range.clone()).unwrap(), None);
-        for text in ["", "2", "2 parsecs", "-1s", "0s", "61s", "9999999999999999999999s", "never"] {
-            assert!(duration(text, range.clone()).unwrap_err().help.contains("from 1ms to 1m,"), "{text}");
+        for text in [
+            "",
+            "2",
+            "2 parsecs",
+            "-1s",
+            "0s",
+            "61s",
+            "9999999999999999999999s",
+            "never",
+        ] {
+            assert!(
+                duration(text, range.clone())
+                    .unwrap_err()
+                    .help
+                    .contains("from 1ms to 1m,"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn pacings() {
-        assert_eq!(pacing("1ms/byte").unwrap(), (Duration::from_millis(1), Duration::ZERO));
-        assert_eq!(pacing("50ms / line").unwrap(), (Duration::ZERO, Duration::from_millis(50)));
+        assert_eq!(
+            pacing("1ms/byte").unwrap(),
+            (Duration::from_millis(1), Duration::ZERO)
+        );
+        assert_eq!(
+            pacing("50ms / line").unwrap(),
+            (Duration::ZERO, Duration::from_millis(50))
+        );
         for text in ["1ms", "1ms/word", "/byte", "1/byte", "11s/line"] {
             assert!(!pacing(text).unwrap_err().help.is_empty(), "{text}");
         }
@@ -279,7 +391,17 @@ mod tests {
         ] {
             assert_eq!(eol(text).unwrap(), bytes, "{text:?}");
         }
-        for text in ["", "\\", "\\q", "\\x", "\\x1", "\\xg1", "\\x+1", "\\xé", "12345678901234567"] {
+        for text in [
+            "",
+            "\\",
+            "\\q",
+            "\\x",
+            "\\x1",
+            "\\xg1",
+            "\\x+1",
+            "\\xé",
+            "12345678901234567",
+        ] {
             assert!(eol(text).is_err(), "{text:?}");
         }
     }
