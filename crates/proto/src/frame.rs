@@ -68,7 +68,7 @@ pub enum FrameError {
         prefix: usize,
     },
     /// The stream ended inside LEN.
-    #[error("byte {at}: the stream ends inside LEN, after {digits} digits")]
+    #[error("byte {at}: the stream ends inside LEN (digits so far: {digits})")]
     EndInLen {
         /// Where the stream ended.
         at: u64,

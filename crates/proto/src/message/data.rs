@@ -28,8 +28,8 @@ pub(super) fn decode(payload: &Bytes) -> Result<(u64, Bytes), MessageError> {
     }
     match payload.get(digits) {
         Some(b':') => {}
-        Some(&other) => return Err(bad(format!("{} after {digits} digits", shown(other)))),
-        None => return Err(bad(format!("it ends after {digits} digits"))),
+        Some(&other) => return Err(bad(format!("byte {digits} is {}", shown(other)))),
+        None => return Err(bad(format!("it ends at byte {digits}"))),
     }
     if digits > 1 && payload[0] == b'0' {
         return Err(bad("it begins with 0".to_owned()));
