@@ -1,0 +1,317 @@
+//! One port, read and written across lost connections. The decisions are in [`Resume`], [`Outbox`] and [`Backoff`];
+//! here they meet a [`Session`] and the clock.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use uart_iface::PortName;
+use uartnet_proto::message::{
+    Answer, ErrorAnswer, ErrorCode, Event, FromServer, Mode, Open, Opened, Request, StartAt,
+};
+
+use crate::{Address, Backoff, ClientError, Outbox, ReadEvent, Reopened, Resume, Session};
+
+/// How many written bytes are kept until the UART has taken them.
+const OUTBOX: usize = 64 << 10;
+
+/// How many bytes go into one message: well below the smallest `max_frame` a gateway may be set to.
+const PIECE: usize = 4096;
+
+/// What to follow, and how.
+#[derive(Debug, Clone)]
+pub struct FollowOptions {
+    /// The port.
+    pub port: PortName,
+    /// From where to read at first.
+    pub from: StartAt,
+    /// Whether to write.
+    pub mode: Mode,
+    /// Whether to connect again, for ever, when the connection is lost.
+    pub reconnect: bool,
+    /// How long a connection and its welcome may take.
+    pub connect_timeout: Duration,
+}
+
+/// What happened to a followed port.
+#[derive(Debug)]
+pub enum Followed {
+    /// The port is open: for the first time, or again.
+    Opened {
+        /// What the gateway said.
+        opened: Opened,
+        /// Whether a connection had been lost before.
+        again: bool,
+    },
+    /// Bytes, or bytes that will not come.
+    Read(ReadEvent),
+    /// Something else happened to the port, to its lease or to what was written.
+    Event(Event),
+    /// The answer to a request sent with [`Follower::request`], by its id.
+    Answer(u64, Answer),
+    /// The gateway refused what was written; these bytes are lost.
+    WriteRefused(ErrorAnswer, Bytes),
+    /// The gateway was restarted, and nobody knows whether these written bytes reached the UART.
+    WriteUncertain(Bytes),
+    /// The connection is lost. It is tried again, for the first time after this long.
+    Lost(ClientError, Duration),
+}
+
+/// Follows one port.
+pub struct Follower {
+    gateway: Address,
+    options: FollowOptions,
+    /// Under this name the gateway keeps this client's write offset while there is no connection.
+    writer: Option<String>,
+    resume: Resume,
+    outbox: Outbox,
+    backoff: Backoff,
+    phase: Phase,
+    opened_before: bool,
+    ready: VecDeque<Followed>,
+}
+
+enum Phase {
+    Connecting(Pin<Box<dyn Future<Output = Result<(Session, Opened), ClientError>> + Send>>),
+    Waiting(Pin<Box<tokio::time::Sleep>>),
+    Open(Box<Session>),
+    /// With the reason, until it is told.
+    Ended(Option<ClientError>),
+}
+
+impl Follower {
+    /// Begins to connect. Nothing happens until [`Follower::next`] is waited for.
+    pub fn new(gateway: Address, options: FollowOptions) -> Follower {
+        let mut follower = Follower {
+            gateway,
+            writer: (options.mode == Mode::Write).then(random_name),
+            resume: Resume::new(options.from.clone()),
+            options,
+            outbox: Outbox::new(OUTBOX),
+            backoff: Backoff::new(),
+            phase: Phase::Ended(None),
+            opened_before: false,
+            ready: VecDeque::new(),
+        };
+        follower.phase = follower.connecting();
+        follower
+    }
+
+    // --- getters
+
+    /// The port that is followed.
+    pub fn port(&self) -> &PortName {
+        &self.options.port
+    }
+
+    /// How many bytes [`Follower::write`] takes now.
+    pub fn write_room(&self) -> usize {
+        self.outbox.room()
+    }
+
+    /// Whether everything written was taken by the UART, or told otherwise.
+    pub fn all_written(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    // --- commands
+
+    /// Queues bytes for the UART, as many as there is room for, and says how many. They are sent while
+    /// [`Follower::next`] is waited for.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        self.outbox.push(bytes)
+    }
+
+    /// Sends a request over the connection; its answer comes as [`Followed::Answer`] with the id returned.
+    /// `None`: there is no connection now.
+    pub fn request(&mut self, request: Request) -> Option<u64> {
+        match &mut self.phase {
+            Phase::Open(session) => Some(session.send(request)),
+            _ => None,
+        }
+    }
+
+    // --- what happened
+
+    /// What happened next. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The gateway cannot be reached in the first place, refuses the port, or, without `reconnect`, is lost.
+    /// Nothing happens after an error.
+    pub async fn next(&mut self) -> Result<Followed, ClientError> {
+        loop {
+            if let Some(followed) = self.ready.pop_front() {
+                return Ok(followed);
+            }
+            match &mut self.phase {
+                Phase::Connecting(attempt) => match attempt.await {
+                    Ok((session, opened)) => self.handle_opened(session, opened),
+                    Err(error) => self.handle_failure(error),
+                },
+                Phase::Waiting(until) => {
+                    until.await;
+                    self.phase = self.connecting();
+                }
+                Phase::Open(session) => {
+                    while let Some((offset, bytes)) = self.outbox.poll_data(PIECE) {
+                        session.send_data(offset, &bytes);
+                    }
+                    match session.next().await {
+                        Ok(message) => self.handle_message(message),
+                        Err(error) => self.handle_failure(error),
+                    }
+                }
+                Phase::Ended(error) => {
+                    let closed = || ClientError::Closed {
+                        gateway: self.gateway.clone(),
+                    };
+                    return Err(error.take().unwrap_or_else(closed));
+                }
+            }
+        }
+    }
+
+    fn connecting(&self) -> Phase {
+        let gateway = self.gateway.clone();
+        let limit = self.options.connect_timeout;
+        let open = Open {
+            open: self.options.port.to_string(),
+            mode: self.options.mode,
+            from: self.resume.start_at(),
+            on_lag: None,
+            writer: self.writer.clone(),
+        };
+        Phase::Connecting(Box::pin(async move {
+            let mut session = Session::connect(&gateway, limit).await?;
+            match session.request(Request::Open(open), Some(limit)).await? {
+                Answer::Opened(opened) => Ok((session, opened)),
+                other => {
+                    Err(session
+                        .unexpected("opened", crate::session::answer_kind(&other).to_owned()))
+                }
+            }
+        }))
+    }
+
+    fn handle_opened(&mut self, session: Session, opened: Opened) {
+        self.backoff.handle_opened(Instant::now().into_std());
+        self.phase = Phase::Open(Box::new(session));
+        let missed = self.resume.handle_opened(&opened.epoch, opened.offset);
+        let written = self.outbox.handle_opened(opened.write_offset);
+        let again = std::mem::replace(&mut self.opened_before, true);
+        self.ready.push_back(Followed::Opened { opened, again });
+        self.ready.extend(missed.map(Followed::Read));
+        if let Reopened::Uncertain(bytes) = written {
+            self.ready.push_back(Followed::WriteUncertain(bytes));
+        }
+    }
+
+    fn handle_message(&mut self, message: FromServer) {
+        match message {
+            FromServer::Data { offset, bytes } => {
+                let (gap, data) = self.resume.handle_data(offset, bytes);
+                self.ready
+                    .extend(gap.into_iter().chain(data).map(Followed::Read));
+            }
+            FromServer::Control(Answer::Event(event), _) => self.handle_event(event),
+            FromServer::Control(Answer::Error(error), None) => self.handle_error(error),
+            FromServer::Control(answer, Some(id)) => {
+                self.ready.push_back(Followed::Answer(id, answer))
+            }
+            FromServer::Control(_, None) => {}
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Gap { from, to, why, .. } => {
+                let gap = self.resume.handle_gap(from, to, why);
+                self.ready.extend(gap.map(Followed::Read));
+            }
+            Event::Written { offset, .. } => self.outbox.handle_written(offset),
+            Event::WriteLost { from, to, .. } => {
+                self.outbox.handle_lost(from..to);
+                self.ready.push_back(Followed::Event(event));
+            }
+            Event::Closed { .. } => {
+                self.ready.push_back(Followed::Event(event));
+                self.handle_failure(ClientError::Closed {
+                    gateway: self.gateway.clone(),
+                });
+            }
+            Event::Unknown => {}
+            event => self.ready.push_back(Followed::Event(event)),
+        }
+    }
+
+    /// An error that answers no request: either what was written is refused, or the session is over.
+    fn handle_error(&mut self, error: ErrorAnswer) {
+        match error.error {
+            ErrorCode::BadFrame
+            | ErrorCode::Shutdown
+            | ErrorCode::NotOpen
+            | ErrorCode::BadOffset => {
+                self.handle_failure(ClientError::Refused(error));
+            }
+            _ => {
+                let lost = self.outbox.handle_refused();
+                self.ready.push_back(Followed::WriteRefused(error, lost));
+            }
+        }
+    }
+
+    fn handle_failure(&mut self, error: ClientError) {
+        if !self.options.reconnect || !self.opened_before || !can_pass(&error) {
+            self.phase = Phase::Ended(Some(error));
+            return;
+        }
+        let wait = self.backoff.handle_failure(Instant::now().into_std());
+        let waiting = Phase::Waiting(Box::pin(tokio::time::sleep(wait)));
+        // One outage is told once, however many tries it takes.
+        if let Phase::Open(_) = std::mem::replace(&mut self.phase, waiting) {
+            self.ready.push_back(Followed::Lost(error, wait));
+        }
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower")
+            .field("gateway", &self.gateway)
+            .field("options", &self.options)
+            .field("resume", &self.resume)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether connecting again can help.
+fn can_pass(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { .. }
+        | ClientError::ConnectTimedOut { .. }
+        | ClientError::Lost { .. }
+        | ClientError::Closed { .. }
+        | ClientError::Silent { .. }
+        | ClientError::NoAnswer { .. } => true,
+        ClientError::Refused(answer) => {
+            matches!(
+                answer.error,
+                ErrorCode::Shutdown | ErrorCode::Busy | ErrorCode::NotOpen | ErrorCode::BadOffset
+            )
+        }
+        ClientError::Frame { .. }
+        | ClientError::Message { .. }
+        | ClientError::Unexpected { .. } => false,
+    }
+}
+
+/// A name that no other client has: 16 hex digits of the randomness that the standard library seeds its maps with.
+fn random_name() -> String {
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,206 @@
+//! What a client has written and the UART has not yet taken, by write offset, so that a lost connection neither loses a byte
+//! nor writes one twice. Pure; the connection around it is [`crate::Follower`].
+
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Bytes on their way to a UART.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    /// From the byte after the last acknowledged one to the last one queued.
+    bytes: BytesMut,
+    /// The write offset of the first of them.
+    acknowledged: u64,
+    /// How many of them were given to the connection.
+    given: usize,
+    limit: usize,
+}
+
+/// What a new connection means for bytes that were given to the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reopened {
+    /// All is known: what the gateway had not accepted is given again.
+    Continues,
+    /// The gateway forgot this writer (it was restarted). Whether these bytes reached the UART cannot be known, and they are
+    /// not written again: a command done twice can be worse than one not done.
+    Uncertain(Bytes),
+}
+
+impl Outbox {
+    /// Keeps at most `limit` bytes.
+    pub fn new(limit: usize) -> Outbox {
+        Outbox {
+            bytes: BytesMut::new(),
+            acknowledged: 0,
+            given: 0,
+            limit,
+        }
+    }
+
+    // --- getters
+
+    /// How many bytes [`Outbox::push`] takes now.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.len())
+    }
+
+    /// Whether everything was taken by the UART (or told lost).
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    // --- commands
+
+    /// Queues as many of `bytes` as there is room for, and says how many.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.room());
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+
+    // --- the world spoke
+
+    /// The port was opened, and the gateway expects this write offset next.
+    pub fn handle_opened(&mut self, write_offset: u64) -> Reopened {
+        let given_up_to = self.acknowledged.saturating_add(self.given as u64);
+        if (self.acknowledged..=given_up_to).contains(&write_offset) {
+            self.given = self.length_to(write_offset);
+            return Reopened::Continues;
+        }
+        let uncertain = self.bytes.split_to(self.given).freeze();
+        self.given = 0;
+        self.acknowledged = write_offset;
+        if uncertain.is_empty() {
+            Reopened::Continues
+        } else {
+            Reopened::Uncertain(uncertain)
+        }
+    }
+
+    /// The UART has taken everything below this write offset.
+    pub fn handle_written(&mut self, up_to: u64) {
+        let length = self.length_to(up_to).min(self.given);
+        self.bytes.advance(length);
+        self.given -= length;
+        self.acknowledged += length as u64;
+    }
+
+    /// These bytes will never reach the UART; they are not given again.
+    pub fn handle_lost(&mut self, lost: Range<u64>) {
+        self.handle_written(lost.end);
+    }
+
+    /// The gateway refuses what it was given: throws away what was given, and says what it was.
+    pub fn handle_refused(&mut self) -> Bytes {
+        let refused = self.bytes.split_to(self.given).freeze();
+        self.acknowledged = self.acknowledged.saturating_add(self.given as u64);
+        self.given = 0;
+        refused
+    }
+
+    // --- what to do now
+
+    /// The next bytes to give to the connection, at most `limit` of them, and their write offset.
+    pub fn poll_data(&mut self, limit: usize) -> Option<(u64, Bytes)> {
+        let waiting = &self.bytes[self.given..];
+        if waiting.is_empty() {
+            return None;
+        }
+        let piece = Bytes::copy_from_slice(&waiting[..waiting.len().min(limit)]);
+        let offset = self.acknowledged.saturating_add(self.given as u64);
+        self.given += piece.len();
+        Some((offset, piece))
+    }
+
+    /// How many of the kept bytes lie below this write offset.
+    fn length_to(&self, write_offset: u64) -> usize {
+        let length = write_offset.saturating_sub(self.acknowledged);
+        usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(text: &str) -> Outbox {
+        let mut outbox = Outbox::new(64);
+        assert_eq!(outbox.handle_opened(0), Reopened::Continues);
+        assert_eq!(outbox.push(text.as_bytes()), text.len());
+        while outbox.poll_data(4).is_some() {}
+        outbox
+    }
+
+    fn all(outbox: &mut Outbox) -> Vec<(u64, String)> {
+        std::iter::from_fn(|| outbox.poll_data(4))
+            .map(|(offset, bytes)| (offset, String::from_utf8_lossy(&bytes).into_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn bytes_are_given_in_pieces_with_their_offsets() {
+        let mut outbox = Outbox::new(64);
+        outbox.handle_opened(100);
+        outbox.push(b"abcdef");
+        assert_eq!(
+            all(&mut outbox),
+            [(100, "abcd".to_owned()), (104, "ef".to_owned())]
+        );
+        outbox.push(b"g");
+        assert_eq!(all(&mut outbox), [(106, "g".to_owned())]);
+    }
+
+    #[test]
+    fn room_comes_back_only_with_the_uarts_word() {
+        let mut outbox = Outbox::new(4);
+        outbox.handle_opened(0);
+        assert_eq!(outbox.push(b"abcdef"), 4);
+        assert_eq!(all(&mut outbox).len(), 1);
+        assert_eq!(outbox.push(b"e"), 0);
+        outbox.handle_written(3);
+        assert_eq!((outbox.room(), outbox.is_empty()), (3, false));
+        outbox.handle_lost(3..4);
+        assert_eq!((outbox.room(), outbox.is_empty()), (4, true));
+    }
+
+    #[test]
+    fn after_a_lost_connection_only_what_was_not_accepted_is_given_again() {
+        let mut outbox = given("abcdef");
+        outbox.handle_written(1);
+        assert_eq!(outbox.handle_opened(4), Reopened::Continues);
+        assert_eq!(all(&mut outbox), [(4, "ef".to_owned())]);
+        outbox.handle_written(6);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_forgetful_gateway_makes_what_was_given_uncertain_and_nothing_else() {
+        let mut outbox = given("abc");
+        outbox.handle_written(1);
+        outbox.push(b"def");
+        assert_eq!(
+            outbox.handle_opened(0),
+            Reopened::Uncertain(Bytes::from_static(b"bc"))
+        );
+        assert_eq!(all(&mut outbox), [(0, "def".to_owned())]);
+    }
+
+    #[test]
+    fn refused_bytes_are_named_and_gone() {
+        let mut outbox = given("abc");
+        outbox.push(b"d");
+        assert_eq!(outbox.handle_refused(), "abc");
+        assert_eq!(all(&mut outbox), [(3, "d".to_owned())]);
+    }
+
+    #[test]
+    fn a_gateway_that_acknowledges_too_much_moves_nothing_that_was_not_given() {
+        let mut outbox = given("abc");
+        outbox.push(b"d");
+        outbox.handle_written(u64::MAX);
+        assert_eq!(all(&mut outbox), [(3, "d".to_owned())]);
+    }
+}

@@ -1,0 +1,331 @@
+//! A session with a gateway: hello, typed questions and their answers, and a watch over its silence.
+//! Not what to do when it ends; that is [`crate::Follower`].
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+use uart_iface::PortName;
+use uartnet_proto::VERSION;
+use uartnet_proto::message::{
+    Answer, Ask, Done, FromClient, FromServer, Hello, Info, List, MessageError, Ping, PortDetails,
+    PortSummary, Reply, Request, Welcome,
+};
+
+use crate::{Address, ClientError, Connection, Liveness, LivenessAction};
+
+/// How long a question that needs no device may wait for its answer.
+const PROMPT_ANSWER: Duration = Duration::from_secs(10);
+
+/// A connection on which hello was said and welcome answered.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    welcome: Welcome,
+    liveness: Liveness,
+    next_id: u64,
+}
+
+impl Session {
+    /// Connects and says hello, both within `limit`.
+    ///
+    /// # Errors
+    /// As [`Connection::connect`] and [`Session::begin`].
+    pub async fn connect(gateway: &Address, limit: Duration) -> Result<Session, ClientError> {
+        let deadline = Instant::now() + limit;
+        let connection = Connection::connect(gateway, limit).await?;
+        match tokio::time::timeout_at(deadline, Session::begin(connection)).await {
+            Ok(session) => session,
+            Err(_) => {
+                let awaited = "no answer to hello";
+                Err(ClientError::ConnectTimedOut {
+                    gateway: gateway.clone(),
+                    awaited,
+                    limit,
+                })
+            }
+        }
+    }
+
+    /// Says hello on a connection and waits for the welcome.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Unexpected`] when what answers does not speak this protocol, and
+    /// everything a connection can end with.
+    pub async fn begin(connection: Connection) -> Result<Session, ClientError> {
+        let nobody = Welcome {
+            welcome: String::new(),
+            gateway: String::new(),
+            server: String::new(),
+            epoch: String::new(),
+        };
+        let liveness = Liveness::new(Instant::now().into_std());
+        let mut session = Session {
+            connection,
+            welcome: nobody,
+            liveness,
+            next_id: 1,
+        };
+        let client = Some(concat!("uart ", env!("CARGO_PKG_VERSION")).to_owned());
+        session.send_message(&FromClient::Control(
+            Request::Hello(Hello {
+                hello: VERSION.to_owned(),
+                token: None,
+                client,
+            }),
+            None,
+        ));
+        match session.next().await? {
+            FromServer::Control(Answer::Welcome(welcome), _) if welcome.welcome == VERSION => {
+                session.welcome = welcome
+            }
+            FromServer::Control(Answer::Welcome(welcome), _) => {
+                return Err(session.unexpected(
+                    "welcome to uartnet/1",
+                    format!("welcome to {}", welcome.welcome),
+                ));
+            }
+            FromServer::Control(Answer::Error(error), _) => {
+                return Err(ClientError::Refused(error));
+            }
+            other => return Err(session.unexpected("welcome", kind(&other))),
+        }
+        Ok(session)
+    }
+
+    /// What the gateway said of itself.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// The gateway at the other end.
+    pub fn gateway(&self) -> &Address {
+        self.connection.gateway()
+    }
+
+    /// Queues a request, and returns the id that its answer will carry.
+    pub fn send(&mut self, request: Request) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send_message(&FromClient::Control(request, Some(id)));
+        id
+    }
+
+    /// Queues bytes for the open port's UART.
+    pub fn send_data(&mut self, offset: u64, bytes: &[u8]) {
+        let mut header = BytesMut::new();
+        uartnet_proto::message::data_header(offset, &mut header);
+        self.connection.send(&[&header, bytes]);
+    }
+
+    /// The next message, except pongs and kinds of message that this client does not know. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`], [`ClientError::Lost`], [`ClientError::Silent`] when the session is over;
+    /// [`ClientError::Frame`], [`ClientError::Message`] when what came makes no sense.
+    pub async fn next(&mut self) -> Result<FromServer, ClientError> {
+        loop {
+            let silent_until = Instant::from_std(self.liveness.poll_timeout());
+            // Reading first: what has arrived while this process was stopped is heard before its silence is judged.
+            let payload = tokio::select! {
+                biased;
+                payload = self.connection.receive() => payload?,
+                () = tokio::time::sleep_until(silent_until) => {
+                    self.handle_silence()?;
+                    continue;
+                }
+            };
+            let Some(payload) = payload else {
+                return Err(ClientError::Closed {
+                    gateway: self.gateway().clone(),
+                });
+            };
+            self.liveness.handle_message(Instant::now().into_std());
+            match FromServer::decode(&payload) {
+                Ok(FromServer::Control(Answer::Pong(_), _))
+                | Err(MessageError::UnknownKind { .. }) => {}
+                Ok(message) => return Ok(message),
+                Err(cause) => {
+                    return Err(ClientError::Message {
+                        gateway: self.gateway().clone(),
+                        cause,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer, at most `limit`; without one, as long as the gateway lives. For a session
+    /// without an open port: events and data that arrive meanwhile are dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when the answer is an error, [`ClientError::NoAnswer`], and everything
+    /// [`Session::next`] can end with.
+    pub async fn request(
+        &mut self,
+        request: Request,
+        limit: Option<Duration>,
+    ) -> Result<Answer, ClientError> {
+        let question = request_kind(&request);
+        let id = self.send(request);
+        let Some(limit) = limit else {
+            return self.answer(id).await;
+        };
+        match tokio::time::timeout(limit, self.answer(id)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::NoAnswer {
+                gateway: self.gateway().clone(),
+                question,
+                limit,
+            }),
+        }
+    }
+
+    /// The ports this client may see.
+    ///
+    /// # Errors
+    /// As [`Session::request`].
+    pub async fn list(&mut self) -> Result<Vec<PortSummary>, ClientError> {
+        match self
+            .request(
+                Request::List(List {
+                    list: "ports".to_owned(),
+                }),
+                Some(PROMPT_ANSWER),
+            )
+            .await?
+        {
+            Answer::Ports(ports) => Ok(ports.ports),
+            other => Err(self.unexpected("ports", answer_kind(&other).to_owned())),
+        }
+    }
+
+    /// Everything about one port.
+    ///
+    /// # Errors
+    /// As [`Session::request`].
+    pub async fn info(&mut self, port: &PortName) -> Result<PortDetails, ClientError> {
+        match self
+            .request(
+                Request::Info(Info {
+                    info: port.to_string(),
+                }),
+                Some(PROMPT_ANSWER),
+            )
+            .await?
+        {
+            Answer::Port(info) => Ok(info.port),
+            other => Err(self.unexpected("port", answer_kind(&other).to_owned())),
+        }
+    }
+
+    /// One command for the board, and its reply.
+    ///
+    /// # Errors
+    /// As [`Session::request`]; a board that does not reply in time is a [`ClientError::Refused`] with the code `timeout`.
+    pub async fn ask(&mut self, ask: Ask) -> Result<Reply, ClientError> {
+        match self.request(Request::Ask(ask), None).await? {
+            Answer::Reply(reply) => Ok(reply),
+            other => Err(self.unexpected("reply", answer_kind(&other).to_owned())),
+        }
+    }
+
+    /// A request that is answered with `done`.
+    ///
+    /// # Errors
+    /// As [`Session::request`].
+    pub async fn control(&mut self, request: Request) -> Result<Done, ClientError> {
+        match self.request(request, None).await? {
+            Answer::Done(done) => Ok(done),
+            other => Err(self.unexpected("done", answer_kind(&other).to_owned())),
+        }
+    }
+
+    /// The error for an answer of the wrong kind.
+    pub(crate) fn unexpected(&self, wanted: &'static str, found: String) -> ClientError {
+        ClientError::Unexpected {
+            gateway: self.gateway().clone(),
+            wanted,
+            found,
+        }
+    }
+
+    async fn answer(&mut self, id: u64) -> Result<Answer, ClientError> {
+        loop {
+            match self.next().await? {
+                // An error without an id is about the connection, so it is the last thing this answer waits for.
+                FromServer::Control(Answer::Error(error), answered)
+                    if answered.is_none_or(|answered| answered == id) =>
+                {
+                    return Err(ClientError::Refused(error));
+                }
+                FromServer::Control(answer, Some(answered)) if answered == id => return Ok(answer),
+                _ => {}
+            }
+        }
+    }
+
+    fn handle_silence(&mut self) -> Result<(), ClientError> {
+        match self.liveness.handle_timeout(Instant::now().into_std()) {
+            LivenessAction::Wait => {}
+            LivenessAction::Ping => {
+                self.send_message(&FromClient::Control(Request::Ping(Ping { ping: 0 }), None))
+            }
+            LivenessAction::GiveUp(silence) => {
+                let silence = Duration::from_secs(silence.as_secs());
+                return Err(ClientError::Silent {
+                    gateway: self.gateway().clone(),
+                    silence,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn send_message(&mut self, message: &FromClient) {
+        let mut payload = BytesMut::new();
+        message.encode(&mut payload);
+        self.connection.send(&[&payload]);
+    }
+}
+
+fn kind(message: &FromServer) -> String {
+    match message {
+        FromServer::Data { .. } => "data".to_owned(),
+        FromServer::Control(answer, _) => answer_kind(answer).to_owned(),
+    }
+}
+
+pub(crate) fn answer_kind(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Welcome(_) => "welcome",
+        Answer::Ports(_) => "ports",
+        Answer::Port(_) => "port",
+        Answer::Opened(_) => "opened",
+        Answer::Closed(_) => "closed",
+        Answer::Reply(_) => "reply",
+        Answer::Done(_) => "done",
+        Answer::Pong(_) => "pong",
+        Answer::Error(_) => "error",
+        Answer::Event(_) => "event",
+    }
+}
+
+fn request_kind(request: &Request) -> &'static str {
+    match request {
+        Request::Hello(_) => "hello",
+        Request::List(_) => "list",
+        Request::Info(_) => "info",
+        Request::Open(_) => "open",
+        Request::Close(_) => "close",
+        Request::Ask(_) => "ask",
+        Request::Cancel(_) => "cancel",
+        Request::Set(_) => "set",
+        Request::Signals(_) => "signals",
+        Request::Break(_) => "break",
+        Request::Purge(_) => "purge",
+        Request::Run(_) => "run",
+        Request::Lease(_) => "lease",
+        Request::Ping(_) => "ping",
+    }
+}
