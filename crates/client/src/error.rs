@@ -88,7 +88,7 @@ pub enum ClientError {
         limit: Duration,
     },
     /// The gateway said no, or what it tried failed.
-    #[error("{} ({})", .0.message, code_text(.0))]
+    #[error("{} ({})", .0.message, .0.error)]
     Refused(ErrorAnswer),
 }
 
@@ -105,14 +105,6 @@ pub fn describe_io(error: &io::Error) -> String {
 
 fn human(duration: &Duration) -> humantime::FormattedDuration {
     humantime::format_duration(*duration)
-}
-
-/// The code as it stands on the wire.
-fn code_text(answer: &ErrorAnswer) -> String {
-    match serde_json::to_value(&answer.error) {
-        Ok(serde_json::Value::String(code)) => code,
-        _ => "unknown".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -75,8 +75,11 @@ pub struct Follower {
     ready: VecDeque<Followed>,
 }
 
+/// One attempt to connect, say hello and open the port.
+type Attempt = Pin<Box<dyn Future<Output = Result<(Session, Opened), ClientError>> + Send>>;
+
 enum Phase {
-    Connecting(Pin<Box<dyn Future<Output = Result<(Session, Opened), ClientError>> + Send>>),
+    Connecting(Attempt),
     Waiting(Pin<Box<tokio::time::Sleep>>),
     Open(Box<Session>),
     /// With the reason, until it is told.
@@ -189,10 +192,7 @@ impl Follower {
             let mut session = Session::connect(&gateway, limit).await?;
             match session.request(Request::Open(open), Some(limit)).await? {
                 Answer::Opened(opened) => Ok((session, opened)),
-                other => {
-                    Err(session
-                        .unexpected("opened", crate::session::answer_kind(&other).to_owned()))
-                }
+                other => Err(session.unexpected("opened", &other)),
             }
         }))
     }

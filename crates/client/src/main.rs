@@ -1,2 +1,23 @@
-//! TODO
-fn main() {}
+//! `uart`, the command-line client. What the commands do is in `commands`, one file each; here they meet the runtime and
+//! the exit code.
+
+mod cli;
+mod commands;
+mod exit;
+mod input;
+mod output;
+mod sanitize;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(commands::run(cli)));
+    exit::report(result)
+}

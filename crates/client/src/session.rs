@@ -47,50 +47,44 @@ impl Session {
         }
     }
 
-    /// Says hello on a connection and waits for the welcome.
+    /// Says hello on a connection and waits for the welcome, however long that takes.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unexpected`] when what answers does not speak this protocol, and
     /// everything a connection can end with.
-    pub async fn begin(connection: Connection) -> Result<Session, ClientError> {
-        let nobody = Welcome {
-            welcome: String::new(),
-            gateway: String::new(),
-            server: String::new(),
-            epoch: String::new(),
+    pub async fn begin(mut connection: Connection) -> Result<Session, ClientError> {
+        let hello = Hello {
+            hello: VERSION.to_owned(),
+            token: None,
+            client: Some(concat!("uart ", env!("CARGO_PKG_VERSION")).to_owned()),
         };
-        let liveness = Liveness::new(Instant::now().into_std());
-        let mut session = Session {
-            connection,
-            welcome: nobody,
-            liveness,
-            next_id: 1,
-        };
-        let client = Some(concat!("uart ", env!("CARGO_PKG_VERSION")).to_owned());
-        session.send_message(&FromClient::Control(
-            Request::Hello(Hello {
-                hello: VERSION.to_owned(),
-                token: None,
-                client,
-            }),
-            None,
-        ));
-        match session.next().await? {
+        send_message(
+            &mut connection,
+            &FromClient::Control(Request::Hello(hello), None),
+        );
+        let found = match receive_message(&mut connection).await? {
             FromServer::Control(Answer::Welcome(welcome), _) if welcome.welcome == VERSION => {
-                session.welcome = welcome
-            }
-            FromServer::Control(Answer::Welcome(welcome), _) => {
-                return Err(session.unexpected(
-                    "welcome to uartnet/1",
-                    format!("welcome to {}", welcome.welcome),
-                ));
+                let liveness = Liveness::new(Instant::now().into_std());
+                return Ok(Session {
+                    connection,
+                    welcome,
+                    liveness,
+                    next_id: 1,
+                });
             }
             FromServer::Control(Answer::Error(error), _) => {
                 return Err(ClientError::Refused(error));
             }
-            other => return Err(session.unexpected("welcome", kind(&other))),
-        }
-        Ok(session)
+            FromServer::Control(Answer::Welcome(welcome), _) => format!("{:?}", welcome.welcome),
+            FromServer::Control(answer, _) => answer.kind().to_owned(),
+            FromServer::Data { .. } => "data".to_owned(),
+        };
+        let gateway = connection.gateway().clone();
+        Err(ClientError::Unexpected {
+            gateway,
+            wanted: "a welcome to uartnet/1",
+            found,
+        })
     }
 
     /// What the gateway said of itself.
@@ -107,7 +101,10 @@ impl Session {
     pub fn send(&mut self, request: Request) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.send_message(&FromClient::Control(request, Some(id)));
+        send_message(
+            &mut self.connection,
+            &FromClient::Control(request, Some(id)),
+        );
         id
     }
 
@@ -127,30 +124,17 @@ impl Session {
         loop {
             let silent_until = Instant::from_std(self.liveness.poll_timeout());
             // Reading first: what has arrived while this process was stopped is heard before its silence is judged.
-            let payload = tokio::select! {
+            let message = tokio::select! {
                 biased;
-                payload = self.connection.receive() => payload?,
+                message = receive_message(&mut self.connection) => message?,
                 () = tokio::time::sleep_until(silent_until) => {
                     self.handle_silence()?;
                     continue;
                 }
             };
-            let Some(payload) = payload else {
-                return Err(ClientError::Closed {
-                    gateway: self.gateway().clone(),
-                });
-            };
             self.liveness.handle_message(Instant::now().into_std());
-            match FromServer::decode(&payload) {
-                Ok(FromServer::Control(Answer::Pong(_), _))
-                | Err(MessageError::UnknownKind { .. }) => {}
-                Ok(message) => return Ok(message),
-                Err(cause) => {
-                    return Err(ClientError::Message {
-                        gateway: self.gateway().clone(),
-                        cause,
-                    });
-                }
+            if !matches!(message, FromServer::Control(Answer::Pong(_), _)) {
+                return Ok(message);
             }
         }
     }
@@ -166,7 +150,7 @@ impl Session {
         request: Request,
         limit: Option<Duration>,
     ) -> Result<Answer, ClientError> {
-        let question = request_kind(&request);
+        let question = request.kind();
         let id = self.send(request);
         let Some(limit) = limit else {
             return self.answer(id).await;
@@ -196,7 +180,7 @@ impl Session {
             .await?
         {
             Answer::Ports(ports) => Ok(ports.ports),
-            other => Err(self.unexpected("ports", answer_kind(&other).to_owned())),
+            other => Err(self.unexpected("ports", &other)),
         }
     }
 
@@ -215,7 +199,7 @@ impl Session {
             .await?
         {
             Answer::Port(info) => Ok(info.port),
-            other => Err(self.unexpected("port", answer_kind(&other).to_owned())),
+            other => Err(self.unexpected("port", &other)),
         }
     }
 
@@ -226,7 +210,7 @@ impl Session {
     pub async fn ask(&mut self, ask: Ask) -> Result<Reply, ClientError> {
         match self.request(Request::Ask(ask), None).await? {
             Answer::Reply(reply) => Ok(reply),
-            other => Err(self.unexpected("reply", answer_kind(&other).to_owned())),
+            other => Err(self.unexpected("reply", &other)),
         }
     }
 
@@ -237,16 +221,16 @@ impl Session {
     pub async fn control(&mut self, request: Request) -> Result<Done, ClientError> {
         match self.request(request, None).await? {
             Answer::Done(done) => Ok(done),
-            other => Err(self.unexpected("done", answer_kind(&other).to_owned())),
+            other => Err(self.unexpected("done", &other)),
         }
     }
 
     /// The error for an answer of the wrong kind.
-    pub(crate) fn unexpected(&self, wanted: &'static str, found: String) -> ClientError {
+    pub(crate) fn unexpected(&self, wanted: &'static str, found: &Answer) -> ClientError {
         ClientError::Unexpected {
             gateway: self.gateway().clone(),
             wanted,
-            found,
+            found: found.kind().to_owned(),
         }
     }
 
@@ -269,7 +253,8 @@ impl Session {
         match self.liveness.handle_timeout(Instant::now().into_std()) {
             LivenessAction::Wait => {}
             LivenessAction::Ping => {
-                self.send_message(&FromClient::Control(Request::Ping(Ping { ping: 0 }), None))
+                let ping = FromClient::Control(Request::Ping(Ping { ping: 0 }), None);
+                send_message(&mut self.connection, &ping);
             }
             LivenessAction::GiveUp(silence) => {
                 let silence = Duration::from_secs(silence.as_secs());
@@ -281,51 +266,29 @@ impl Session {
         }
         Ok(())
     }
+}
 
-    fn send_message(&mut self, message: &FromClient) {
-        let mut payload = BytesMut::new();
-        message.encode(&mut payload);
-        self.connection.send(&[&payload]);
+/// The next message of a kind that this client knows; others are from a newer gateway and passed over.
+async fn receive_message(connection: &mut Connection) -> Result<FromServer, ClientError> {
+    loop {
+        let payload = connection.receive().await?;
+        let gateway = || connection.gateway().clone();
+        let payload = payload.ok_or_else(|| ClientError::Closed { gateway: gateway() })?;
+        match FromServer::decode(&payload) {
+            Ok(message) => return Ok(message),
+            Err(MessageError::UnknownKind { .. }) => {}
+            Err(cause) => {
+                return Err(ClientError::Message {
+                    gateway: gateway(),
+                    cause,
+                });
+            }
+        }
     }
 }
 
-fn kind(message: &FromServer) -> String {
-    match message {
-        FromServer::Data { .. } => "data".to_owned(),
-        FromServer::Control(answer, _) => answer_kind(answer).to_owned(),
-    }
-}
-
-pub(crate) fn answer_kind(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Welcome(_) => "welcome",
-        Answer::Ports(_) => "ports",
-        Answer::Port(_) => "port",
-        Answer::Opened(_) => "opened",
-        Answer::Closed(_) => "closed",
-        Answer::Reply(_) => "reply",
-        Answer::Done(_) => "done",
-        Answer::Pong(_) => "pong",
-        Answer::Error(_) => "error",
-        Answer::Event(_) => "event",
-    }
-}
-
-fn request_kind(request: &Request) -> &'static str {
-    match request {
-        Request::Hello(_) => "hello",
-        Request::List(_) => "list",
-        Request::Info(_) => "info",
-        Request::Open(_) => "open",
-        Request::Close(_) => "close",
-        Request::Ask(_) => "ask",
-        Request::Cancel(_) => "cancel",
-        Request::Set(_) => "set",
-        Request::Signals(_) => "signals",
-        Request::Break(_) => "break",
-        Request::Purge(_) => "purge",
-        Request::Run(_) => "run",
-        Request::Lease(_) => "lease",
-        Request::Ping(_) => "ping",
-    }
+fn send_message(connection: &mut Connection, message: &FromClient) {
+    let mut payload = BytesMut::new();
+    message.encode(&mut payload);
+    connection.send(&[&payload]);
 }

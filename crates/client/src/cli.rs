@@ -1,0 +1,95 @@
+//! What can be typed: the commands and the options all of them share. Each command's own options are in its file.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use uartnet_client::Address;
+
+use crate::commands::{ask, info, ls, purge, run, send, set, signal};
+
+/// Talks to boards through a uartd gateway.
+#[derive(Debug, Parser)]
+#[command(
+    name = "uart",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  uart ls                          which ports are there
+  uart ask sim0 \"LED ON\"           one command, the board's answer and nothing else
+
+Exit codes:
+  0  done
+  1  the board or the gateway said no
+  2  usage
+  3  the gateway cannot be reached, or what answers there does not speak uartnet
+  4  timed out"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command needs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Common {
+    /// The gateway: HOST:PORT or unix:PATH
+    #[arg(
+        long,
+        global = true,
+        env = "UART_GATEWAY",
+        default_value = "127.0.0.1:8000",
+        value_name = "ADDR"
+    )]
+    pub(crate) gateway: Address,
+    /// How long connecting may take, greeting included
+    #[arg(
+        long,
+        global = true,
+        default_value = "5s",
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration
+    )]
+    pub(crate) connect_timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Send(send::Send),
+    Ask(ask::Ask),
+    Ls(ls::Ls),
+    Info(info::Info),
+    Set(set::Set),
+    Signal(signal::Signal),
+    Run(run::Run),
+    Purge(purge::Purge),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_shows_an_example() {
+        let commands = Cli::command();
+        let mut shown = 0;
+        for command in commands.get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            let example = format!("  uart {}", command.get_name());
+            assert!(
+                help.contains("Example") && help.contains(&example),
+                "{help}"
+            );
+            shown += 1;
+        }
+        assert!(shown >= 8, "only {shown} commands");
+    }
+}

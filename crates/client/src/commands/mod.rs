@@ -1,0 +1,36 @@
+//! The commands, one file each: its options, its help, and what it does with a gateway. Nothing here knows frames.
+
+pub(crate) mod ask;
+pub(crate) mod info;
+pub(crate) mod ls;
+pub(crate) mod purge;
+pub(crate) mod run;
+pub(crate) mod send;
+pub(crate) mod set;
+pub(crate) mod signal;
+
+use anyhow::Result;
+use uartnet_client::Session;
+
+use crate::cli::{Cli, Command, Common};
+use crate::exit::Exit;
+
+/// Does what was typed.
+pub(crate) async fn run(cli: Cli) -> Result<Exit> {
+    let common = cli.common;
+    match cli.command {
+        Command::Send(send) => send.run(common).await,
+        Command::Ask(ask) => ask.run(common).await,
+        Command::Ls(ls) => ls.run(common).await,
+        Command::Info(info) => info.run(common).await,
+        Command::Set(set) => set.run(common).await,
+        Command::Signal(signal) => signal.run(common).await,
+        Command::Run(run) => run.run(common).await,
+        Command::Purge(purge) => purge.run(common).await,
+    }
+}
+
+/// A session with the gateway that was named.
+async fn connect(common: &Common) -> Result<Session> {
+    Ok(Session::connect(&common.gateway, common.connect_timeout).await?)
+}

@@ -1,0 +1,145 @@
+//! How the process ends: the exit codes, and what is said on stderr before.
+
+use std::io;
+use std::process::ExitCode;
+
+use uartnet_client::ClientError;
+use uartnet_proto::message::ErrorCode;
+
+use crate::{output, sanitize};
+
+/// How a command ended. docs/client.md and `uart --help` list the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0
+    Done,
+    /// 1: the board or the gateway said no.
+    Refused,
+    /// 2: what was typed makes no sense.
+    Usage,
+    /// 3: the gateway cannot be reached, or does not speak uartnet.
+    Unreachable,
+    /// 4: no answer in time.
+    TimedOut,
+}
+
+/// Something typed that makes no sense, and that only shows after parsing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl Exit {
+    pub(crate) fn of(error: &anyhow::Error) -> Exit {
+        if error.is::<UsageError>() {
+            return Exit::Usage;
+        }
+        match error.downcast_ref::<ClientError>() {
+            Some(ClientError::Refused(answer)) => Exit::of_code(&answer.error),
+            Some(ClientError::NoAnswer { .. }) => Exit::TimedOut,
+            Some(_) => Exit::Unreachable,
+            None => Exit::Refused,
+        }
+    }
+
+    /// How a command ends to which the gateway answered with this error.
+    pub(crate) fn of_code(code: &ErrorCode) -> Exit {
+        if *code == ErrorCode::Timeout {
+            Exit::TimedOut
+        } else {
+            Exit::Refused
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::TimedOut => 4,
+        }
+    }
+}
+
+/// Says on stderr what went wrong, and gives the exit code. Whoever closed our stdout has seen enough: that is no error.
+pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            if let Some(ClientError::Refused(answer)) = error.downcast_ref()
+                && let Some(partial) = answer
+                    .partial
+                    .as_ref()
+                    .filter(|partial| !partial.0.is_empty())
+            {
+                output::complain(&format!(
+                    "what had arrived: \"{}\"",
+                    sanitize::harmless(&partial.0)
+                ));
+            }
+            Exit::of(&error)
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uartnet_proto::message::ErrorAnswer;
+
+    fn refused(error: ErrorCode) -> anyhow::Error {
+        ClientError::Refused(ErrorAnswer {
+            error,
+            message: "no".to_owned(),
+            partial: None,
+        })
+        .into()
+    }
+
+    #[test]
+    fn every_kind_of_failure_has_its_exit_code() {
+        let gateway = || "g:1".parse().unwrap();
+        let limit = std::time::Duration::from_secs(1);
+        for (error, code) in [
+            (refused(ErrorCode::UnknownPort), 1),
+            (refused(ErrorCode::Timeout), 4),
+            (
+                ClientError::NoAnswer {
+                    gateway: gateway(),
+                    question: "list",
+                    limit,
+                }
+                .into(),
+                4,
+            ),
+            (ClientError::Closed { gateway: gateway() }.into(), 3),
+            (
+                ClientError::ConnectTimedOut {
+                    gateway: gateway(),
+                    awaited: "no connection",
+                    limit,
+                }
+                .into(),
+                3,
+            ),
+            (UsageError("what?".to_owned()).into(), 2),
+            (
+                anyhow::Error::from(ClientError::Closed { gateway: gateway() })
+                    .context("after 1 of 2"),
+                3,
+            ),
+            (anyhow::anyhow!("anything else"), 1),
+        ] {
+            assert_eq!(Exit::of(&error).code(), code, "{error:#}");
+        }
+    }
+}

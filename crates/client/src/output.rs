@@ -1,0 +1,86 @@
+//! What is written to stdout and stderr: replies, JSON lines, tables, complaints. Not what is worth writing.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::sanitize::harmless;
+
+/// Writes bytes to stdout as they are, at once.
+pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Writes a reply to stdout: bytes as they are, and an end of line after text that has none. An empty reply is nothing.
+pub(crate) fn reply(reply: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(reply)?;
+    if !reply.is_empty() && !reply.ends_with(b"\n") && std::str::from_utf8(reply).is_ok() {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+/// Writes one line of JSON to stdout.
+pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    bytes(&line)
+}
+
+/// Writes one line of text to stdout.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes a table to stdout, each column as wide as its widest cell; the cells are made harmless first.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
+    bytes(layout(rows).as_bytes())
+}
+
+/// Says on stderr what went wrong. A stderr that is closed cannot be told so.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "uart: {text}");
+}
+
+fn layout<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| harmless(cell.as_bytes())))
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_cells_are_harmless() {
+        let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
+        let text = layout(&[
+            row("NAME", "DEVICE"),
+            row("größer", "\x1b[2J"),
+            row("b", ""),
+        ]);
+        assert_eq!(text, "NAME    DEVICE\ngrößer  \\x1b[2J\nb\n");
+    }
+}
