@@ -146,10 +146,13 @@ fn known_forms() -> String {
     format!("{} or {last}", forms.join(", "))
 }
 
-/// The real devices of this machine that are there now, from every backend.
+/// The real devices of this machine that are there now, from every backend, stable names first: what USB adapters say
+/// of themselves, then paths.
 pub fn found_devices() -> Vec<FoundDevice> {
-    BACKENDS
+    let mut found: Vec<FoundDevice> = BACKENDS
         .iter()
         .flat_map(|backend| backend.found())
-        .collect()
+        .collect();
+    found.sort_by_key(|device| device.spec.starts_with('/'));
+    found
 }

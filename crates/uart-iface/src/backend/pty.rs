@@ -1,23 +1,270 @@
-//! TODO
+//! The pty backend: we make a pseudo-terminal and link its terminal side at a path, where a foreign program opens it
+//! and plays the board. Not the way to use a pseudo-terminal that somebody else made; that is a tty by its path.
+//!
+//! Bytes that we write wait in the pseudo-terminal until a program reads them. A pseudo-terminal has no wire: line
+//! settings are taken as they are wanted and mean nothing, a break goes nowhere, and there are no modem lines.
 
-use crate::SpecError;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
+use rustix::termios::{QueueSelector, tcflush};
+
+use crate::backend::tty::{self, Stream};
 use crate::backend::{Backend, Device};
+use crate::{
+    InputSignals, LineSettings, OpenError, OutputChange, OutputSignals, Port, PortError,
+    PortStatus, Purge, SpecError,
+};
 
-/// TODO
+/// Pseudo-terminals of our own making.
 #[derive(Debug)]
-pub struct Pty;
+pub(super) struct Pty;
 
 impl Backend for Pty {
     fn scheme(&self) -> &'static str {
         "pty"
     }
+
     fn summary(&self) -> &'static str {
-        "a pseudo-terminal that uartd makes and links at PATH, for a program that plays the board"
+        "a pseudo-terminal made here and linked at PATH, for a program that plays the board"
     }
+
     fn examples(&self) -> &'static [&'static str] {
         &["pty:/tmp/board0"]
     }
-    fn parse(&self, _spec: &str, _rest: &str) -> Result<Box<dyn Device>, SpecError> {
-        todo!()
+
+    fn parse(&self, spec: &str, rest: &str) -> Result<Box<dyn Device>, SpecError> {
+        if !rest.starts_with('/') || rest.ends_with('/') {
+            let problem =
+                "after \"pty:\" comes the full path of the link to make, as in pty:/tmp/board0";
+            return Err(SpecError::new(spec, problem));
+        }
+        if rest.starts_with("/dev/pts/") {
+            let problem =
+                format!("to use a pseudo-terminal that is there, write its path alone: {rest}");
+            return Err(SpecError::new(spec, problem));
+        }
+        Ok(Box::new(PtyDevice {
+            spec: spec.to_owned(),
+            link: rest.into(),
+            made: None,
+        }))
+    }
+}
+
+/// Keeps its pseudo-terminal and its link from the first opening until it is dropped.
+#[derive(Debug)]
+struct PtyDevice {
+    spec: String,
+    link: PathBuf,
+    made: Option<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    pair: Arc<Pair>,
+    link: Link,
+}
+
+impl Device for PtyDevice {
+    fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    fn open(
+        &mut self,
+        line: LineSettings,
+        outputs: OutputSignals,
+    ) -> Result<Box<dyn Port>, OpenError> {
+        let failed = |(doing, source)| OpenError::Io {
+            spec: self.spec.clone(),
+            doing,
+            source,
+        };
+        let made = match self.made.take() {
+            // Somebody may have cleaned up where the link was.
+            Some(made) if made.link.is_in_place() => made,
+            earlier => {
+                let pair = match earlier {
+                    Some(made) => made.pair,
+                    None => Arc::new(Pair::make().map_err(failed)?),
+                };
+                let link = Link::place(&self.spec, &self.link, &pair.path)?;
+                Made { pair, link }
+            }
+        };
+        let made = self.made.insert(made);
+        let our_side = made
+            .pair
+            .ours
+            .try_clone()
+            .map_err(|error| failed(("dup", error)))?;
+        let stream = Stream::new(our_side, &self.spec).map_err(|error| failed(("epoll", error)))?;
+        Ok(Box::new(PtyPort {
+            stream,
+            pair: Arc::clone(&made.pair),
+            line,
+            outputs,
+        }))
+    }
+}
+
+/// Both sides of a pseudo-terminal. Ours would read I/O errors while no program has the other one open, and the
+/// terminal would forget its raw mode; so we keep the other one open too.
+#[derive(Debug)]
+struct Pair {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+    path: PathBuf,
+}
+
+impl Pair {
+    fn make() -> Result<Pair, (&'static str, io::Error)> {
+        fn doing(call: &'static str) -> impl Fn(Errno) -> (&'static str, io::Error) {
+            move |errno| (call, errno.into())
+        }
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let ours = openpt(flags).map_err(doing("openpt"))?;
+        grantpt(&ours).map_err(doing("grantpt"))?;
+        unlockpt(&ours).map_err(doing("unlockpt"))?;
+        rustix::io::ioctl_fionbio(&ours, true).map_err(doing("FIONBIO"))?;
+        let name = ptsname(&ours, Vec::new()).map_err(doing("ptsname"))?;
+        let theirs = ioctl_tiocgptpeer(&ours, flags).map_err(doing("TIOCGPTPEER"))?;
+        tty::set_raw(theirs.as_fd()).map_err(doing("TCSETS2"))?;
+        Ok(Pair {
+            ours,
+            theirs,
+            path: OsStr::from_bytes(name.to_bytes()).into(),
+        })
+    }
+}
+
+/// The link to a pseudo-terminal, removed when this is dropped.
+#[derive(Debug)]
+struct Link {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Link {
+    /// Makes the link. One that a crash left behind is replaced; anything else that stands there is not touched.
+    fn place(spec: &str, path: &Path, target: &Path) -> Result<Link, OpenError> {
+        let failed = |doing, source| OpenError::Io {
+            spec: spec.to_owned(),
+            doing,
+            source,
+        };
+        match fs::read_link(path) {
+            Ok(old) if old.starts_with("/dev/pts") => {
+                if let Some(pid) = tty::maker_of(&old) {
+                    return Err(OpenError::Busy {
+                        path: path.to_owned(),
+                        pid: Some(pid),
+                    });
+                }
+                fs::remove_file(path).map_err(|error| failed("removing the stale link", error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) | Err(_) if fs::symlink_metadata(path).is_ok() => {
+                let error = "something else is there; choose another path, or remove it";
+                return Err(failed("making the link", io::Error::other(error)));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(failed("making the link", error)),
+        }
+        std::os::unix::fs::symlink(target, path)
+            .map_err(|error| failed("making the link", error))?;
+        Ok(Link {
+            path: path.to_owned(),
+            target: target.to_owned(),
+        })
+    }
+
+    fn is_in_place(&self) -> bool {
+        fs::read_link(&self.path).is_ok_and(|target| target == self.target)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.is_in_place() {
+            // Left behind, it is replaced by the next one that is made there.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct PtyPort {
+    stream: Stream,
+    pair: Arc<Pair>,
+    line: LineSettings,
+    outputs: OutputSignals,
+}
+
+impl Port for PtyPort {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, PortError>> {
+        self.stream.poll_read(cx, buf)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, PortError>> {
+        self.stream.poll_write(cx, bytes)
+    }
+
+    fn poll_inputs(&mut self, _cx: &mut Context<'_>) -> Poll<Result<InputSignals, PortError>> {
+        Poll::Pending
+    }
+
+    fn apply(&mut self, wanted: LineSettings) -> Result<LineSettings, PortError> {
+        self.line = wanted;
+        Ok(self.line)
+    }
+
+    fn set_outputs(&mut self, change: OutputChange) -> Result<OutputSignals, PortError> {
+        self.outputs = self.outputs.with(change);
+        Ok(self.outputs)
+    }
+
+    fn set_break(&mut self, _on: bool) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn purge(&mut self, queues: Purge) -> Result<(), PortError> {
+        // What one side has written waits partly in its own buffers and partly in the other side's.
+        let (ours, theirs) = match queues {
+            Purge::Receive => (QueueSelector::IFlush, QueueSelector::OFlush),
+            Purge::Transmit => (QueueSelector::OFlush, QueueSelector::IFlush),
+            Purge::Both => (QueueSelector::IOFlush, QueueSelector::IOFlush),
+        };
+        tcflush(&self.pair.theirs, theirs)
+            .and_then(|()| tcflush(&self.pair.ours, ours))
+            .map_err(|errno| self.stream.error("TCFLSH", errno))
+    }
+
+    fn status(&mut self) -> Result<PortStatus, PortError> {
+        Ok(PortStatus {
+            line: self.line,
+            outputs: self.outputs,
+            inputs: InputSignals::ABSENT_LINES,
+            has_modem_lines: false,
+            errors: None,
+        })
+    }
+
+    /// A program that writes to a full pseudo-terminal waits.
+    fn can_pause(&self) -> bool {
+        true
     }
 }

@@ -1,26 +1,80 @@
-//! TODO
+//! The tty backend: serial ports named by the path of their device file. Not by what USB calls them; that is `usb`.
 
-use crate::SpecError;
-use crate::backend::{Backend, Device};
+mod claim;
+mod ioctl;
+mod port;
+mod stream;
+mod sysfs;
+mod termios;
 
-/// TODO
+use std::path::PathBuf;
+
+use crate::backend::{Backend, Device, FoundDevice};
+use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
+
+pub(super) use claim::maker_of;
+pub(super) use port::TtyPort;
+pub(super) use stream::Stream;
+pub(super) use sysfs::{SerialTty, System, UsbIdentity};
+pub(super) use termios::set_raw;
+
+/// Real serial ports by path, and the terminal side of pseudo-terminals.
 #[derive(Debug)]
-pub struct Tty;
+pub(super) struct Tty;
 
 impl Backend for Tty {
     fn scheme(&self) -> &'static str {
         ""
     }
+
     fn summary(&self) -> &'static str {
-        "a serial port by its path, also the terminal side of a pseudo-terminal"
+        "a serial port by its path, or the terminal side of a pseudo-terminal"
     }
+
     fn examples(&self) -> &'static [&'static str] {
         &[
             "/dev/ttyUSB0",
             "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A5069RR4-if00-port0",
         ]
     }
-    fn parse(&self, _spec: &str, _rest: &str) -> Result<Box<dyn Device>, SpecError> {
-        todo!()
+
+    fn parse(&self, spec: &str, rest: &str) -> Result<Box<dyn Device>, SpecError> {
+        if !rest.starts_with('/') {
+            return Err(SpecError::new(spec, "a path must begin with \"/\""));
+        }
+        Ok(Box::new(TtyDevice {
+            spec: spec.to_owned(),
+            path: rest.into(),
+        }))
+    }
+
+    /// All but the USB adapters, which the usb backend tells with better names.
+    fn found(&self) -> Vec<FoundDevice> {
+        let system = System::default();
+        let ttys = system.serial_ttys().into_iter();
+        ttys.filter(|tty| tty.usb.is_none())
+            .map(|tty| tty.found_as(&system, None))
+            .collect()
+    }
+}
+
+#[derive(Debug)]
+struct TtyDevice {
+    spec: String,
+    path: PathBuf,
+}
+
+impl Device for TtyDevice {
+    fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    fn open(
+        &mut self,
+        line: LineSettings,
+        outputs: OutputSignals,
+    ) -> Result<Box<dyn Port>, OpenError> {
+        let port = TtyPort::open(&self.spec, &self.path, line, outputs)?;
+        Ok(Box::new(port))
     }
 }

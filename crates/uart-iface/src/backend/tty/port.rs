@@ -1,0 +1,333 @@
+//! An opened tty as a [`Port`]: a real serial port, or the terminal side of a pseudo-terminal. Not how it is found.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::termios::{QueueSelector, tcflush, tcgetattr};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::claim::{self, Claim};
+use super::ioctl::{self, ModemBits, RawCounts};
+use super::stream::Stream;
+use super::termios::{self, Refusal};
+use crate::{
+    FlowControl, InputSignals, LineSettings, OpenError, OutputChange, OutputSignals, Port,
+    PortError, PortStatus, Purge,
+};
+
+/// How often the input lines are looked at. Asking to be told (TIOCMIWAIT) would need a thread for every port.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// An opened tty. The fields are dropped in this order: the claim's close is the last one.
+#[derive(Debug)]
+pub(in crate::backend) struct TtyPort {
+    stream: Stream,
+    is_pseudo_terminal: bool,
+    /// In force when last read back; what is told while the terminal is at speed 0.
+    line: LineSettings,
+    /// As last wanted, or as read back where there are lines.
+    outputs: OutputSignals,
+    has_modem_lines: bool,
+    told_inputs: Option<InputSignals>,
+    looks: Option<Interval>,
+    counts_at_open: Option<RawCounts>,
+    _claim: Claim,
+}
+
+impl TtyPort {
+    /// Opens the tty at `path` for us alone, in raw mode. `spec` is what error messages call it.
+    pub(in crate::backend) fn open(
+        spec: &str,
+        path: &Path,
+        line: LineSettings,
+        outputs: OutputSignals,
+    ) -> Result<TtyPort, OpenError> {
+        let failed = |doing| {
+            move |errno: Errno| OpenError::Io {
+                spec: spec.to_owned(),
+                doing,
+                source: errno.into(),
+            }
+        };
+        let fd = open_file(spec, path)?;
+        match tcgetattr(&fd) {
+            Ok(_) => {}
+            Err(Errno::NOTTY | Errno::INVAL) => {
+                return Err(OpenError::NotATty {
+                    path: path.to_owned(),
+                });
+            }
+            Err(errno) => return Err(failed("TCGETS2")(errno)),
+        }
+        let claim = Claim::take(spec, path, fd.as_fd())?;
+        let is_pseudo_terminal = claim::is_pseudo_terminal(fd.as_fd());
+
+        // The kernel has asserted DTR and RTS by now; what is wanted comes as soon as possible after it.
+        let modem = match ioctl::modem_lines(fd.as_fd()) {
+            Ok(lines) => Some(lines),
+            Err(Errno::NOTTY | Errno::INVAL) => None,
+            Err(errno) => return Err(failed("TIOCMGET")(errno)),
+        };
+        let counts_at_open = ioctl::error_counts(fd.as_fd()).ok();
+        // Not every driver has it, and not everyone may ask; the port works without.
+        let _ = ioctl::ask_for_low_latency(fd.as_fd());
+
+        let stream = Stream::new(fd, spec).map_err(|source| OpenError::Io {
+            spec: spec.to_owned(),
+            doing: "epoll",
+            source,
+        })?;
+        let mut port = TtyPort {
+            stream,
+            is_pseudo_terminal,
+            line,
+            outputs,
+            has_modem_lines: modem.is_some(),
+            told_inputs: None,
+            looks: None,
+            counts_at_open,
+            _claim: claim,
+        };
+        let setup = |source| OpenError::Setup {
+            spec: spec.to_owned(),
+            source,
+        };
+        if let Some(lines) = modem {
+            port.drive(lines, outputs).map_err(setup)?;
+        }
+        let taken = termios::set_up(port.stream.as_fd(), line);
+        port.line = taken.map_err(|refusal| setup(port.refused(refusal)))?;
+        Ok(port)
+    }
+
+    /// Makes the output lines `wanted`, given that all lines are `now`.
+    fn drive(&mut self, now: ModemBits, wanted: OutputSignals) -> Result<(), PortError> {
+        let fd = self.stream.as_fd();
+        let current = outputs_of(now);
+        let mut asserted = ModemBits::NONE;
+        let mut released = ModemBits::NONE;
+        for (line, is, should_be) in [
+            (ModemBits::DTR, current.dtr, wanted.dtr),
+            (ModemBits::RTS, current.rts, wanted.rts),
+        ] {
+            if is != should_be {
+                asserted = asserted.with(line, should_be);
+                released = released.with(line, !should_be);
+            }
+        }
+        let (doing, done) = match (asserted == ModemBits::NONE, released == ModemBits::NONE) {
+            (true, true) => return Ok(()),
+            (false, true) => ("TIOCMBIS", ioctl::assert_modem_lines(fd, asserted)),
+            (true, false) => ("TIOCMBIC", ioctl::release_modem_lines(fd, released)),
+            // Boards that are reset through both lines would see the state in between.
+            (false, false) => {
+                let all = now
+                    .with(ModemBits::DTR, wanted.dtr)
+                    .with(ModemBits::RTS, wanted.rts);
+                ("TIOCMSET", ioctl::set_modem_lines(fd, all))
+            }
+        };
+        done.map_err(|errno| self.stream.error(doing, errno))
+    }
+
+    fn modem_lines(&self) -> Result<ModemBits, PortError> {
+        ioctl::modem_lines(self.stream.as_fd())
+            .map_err(|errno| self.stream.error("TIOCMGET", errno))
+    }
+
+    fn refused(&self, refusal: Refusal) -> PortError {
+        match refusal {
+            Refusal::Unsupported(wanted) => PortError::Unsupported {
+                device: self.stream.device().to_owned(),
+                wanted,
+            },
+            Refusal::Os(doing, errno) => self.stream.error(doing, errno),
+        }
+    }
+}
+
+impl Port for TtyPort {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, PortError>> {
+        self.stream.poll_read(cx, buf)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, PortError>> {
+        self.stream.poll_write(cx, bytes)
+    }
+
+    fn poll_inputs(&mut self, cx: &mut Context<'_>) -> Poll<Result<InputSignals, PortError>> {
+        if !self.has_modem_lines {
+            return Poll::Pending;
+        }
+        loop {
+            let looks = self.looks.get_or_insert_with(|| {
+                let mut looks = interval(LOOK_EVERY);
+                looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                looks
+            });
+            ready!(looks.poll_tick(cx));
+            let inputs = inputs_of(self.modem_lines()?);
+            if self.told_inputs.replace(inputs) != Some(inputs) {
+                return Poll::Ready(Ok(inputs));
+            }
+        }
+    }
+
+    fn apply(&mut self, wanted: LineSettings) -> Result<LineSettings, PortError> {
+        let taken = termios::apply(self.stream.as_fd(), wanted);
+        self.line = taken.map_err(|refusal| self.refused(refusal))?;
+        Ok(self.line)
+    }
+
+    fn set_outputs(&mut self, change: OutputChange) -> Result<OutputSignals, PortError> {
+        if self.has_modem_lines {
+            let lines = self.modem_lines()?;
+            self.drive(lines, outputs_of(lines).with(change))?;
+            self.outputs = outputs_of(self.modem_lines()?);
+        } else {
+            self.outputs = self.outputs.with(change);
+        }
+        Ok(self.outputs)
+    }
+
+    fn set_break(&mut self, on: bool) -> Result<(), PortError> {
+        match ioctl::set_break(self.stream.as_fd(), on) {
+            Ok(()) => Ok(()),
+            Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => {
+                Err(self.refused(Refusal::Unsupported("a break".to_owned())))
+            }
+            Err(errno) => Err(self.stream.error("TIOCSBRK", errno)),
+        }
+    }
+
+    fn purge(&mut self, queues: Purge) -> Result<(), PortError> {
+        let queues = match queues {
+            Purge::Receive => QueueSelector::IFlush,
+            Purge::Transmit => QueueSelector::OFlush,
+            Purge::Both => QueueSelector::IOFlush,
+        };
+        tcflush(self.stream.as_fd(), queues).map_err(|errno| self.stream.error("TCFLSH", errno))
+    }
+
+    fn status(&mut self) -> Result<PortStatus, PortError> {
+        let fd = self.stream.as_fd();
+        if let Some(line) =
+            termios::in_force(fd).map_err(|errno| self.stream.error("TCGETS2", errno))?
+        {
+            self.line = line;
+        }
+        let mut inputs = InputSignals::ABSENT_LINES;
+        if self.has_modem_lines {
+            let lines = self.modem_lines()?;
+            self.outputs = outputs_of(lines);
+            inputs = inputs_of(lines);
+            self.told_inputs = Some(inputs);
+        }
+        let errors = match &self.counts_at_open {
+            None => None,
+            Some(at_open) => ioctl::error_counts(self.stream.as_fd())
+                .map(|now| Some(now.since(at_open)))
+                .map_err(|errno| self.stream.error("TIOCGICOUNT", errno))?,
+        };
+        Ok(PortStatus {
+            line: self.line,
+            outputs: self.outputs,
+            inputs,
+            has_modem_lines: self.has_modem_lines,
+            errors,
+        })
+    }
+
+    fn can_pause(&self) -> bool {
+        self.is_pseudo_terminal || self.line.flow != FlowControl::None
+    }
+}
+
+/// Opens the file without waiting for a carrier, and without it becoming our controlling terminal.
+fn open_file(spec: &str, path: &Path) -> Result<OwnedFd, OpenError> {
+    let not_found = || OpenError::NotFound {
+        spec: spec.to_owned(),
+    };
+    // Asked first, because opening other things (a watchdog, a tape) can already do something to them.
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.file_type().is_char_device() => {}
+        Ok(_) => {
+            return Err(OpenError::NotATty {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(denied(path));
+        }
+        Err(_) => return Err(not_found()),
+    }
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NXIO | Errno::NODEV => not_found(),
+        Errno::BUSY => OpenError::Busy {
+            path: path.to_owned(),
+            pid: claim::holder_of(path, None),
+        },
+        Errno::ACCESS | Errno::PERM => denied(path),
+        errno => OpenError::Io {
+            spec: spec.to_owned(),
+            doing: "open",
+            source: errno.into(),
+        },
+    })
+}
+
+fn denied(path: &Path) -> OpenError {
+    let group = fs::metadata(path)
+        .ok()
+        .and_then(|metadata| group_name(metadata.gid()));
+    let hint = match group {
+        Some(group) if group != "root" => {
+            format!("add the user that runs this to the group \"{group}\", and log in again")
+        }
+        _ => "run this as a user that may read and write it".to_owned(),
+    };
+    OpenError::Denied {
+        path: path.to_owned(),
+        hint,
+    }
+}
+
+fn group_name(gid: u32) -> Option<String> {
+    use std::io::Read;
+    let mut groups = String::new();
+    let file = File::open("/etc/group").ok()?;
+    file.take(1 << 20).read_to_string(&mut groups).ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+    })
+}
+
+fn outputs_of(lines: ModemBits) -> OutputSignals {
+    OutputSignals {
+        dtr: lines.has(ModemBits::DTR),
+        rts: lines.has(ModemBits::RTS),
+    }
+}
+
+fn inputs_of(lines: ModemBits) -> InputSignals {
+    InputSignals {
+        cts: lines.has(ModemBits::CTS),
+        dsr: lines.has(ModemBits::DSR),
+        ri: lines.has(ModemBits::RI),
+        dcd: lines.has(ModemBits::DCD),
+    }
+}
