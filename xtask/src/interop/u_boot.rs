@@ -1,0 +1,140 @@
+//! U-Boot as the board: a real interpreter, met on the emulated UART of an ARM machine.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use uartnet_tests::{DEADLINE, Daemon, Process, uart_command, uartd_command};
+
+use super::needs::{Need, Proof};
+use super::{Case, ask, finish};
+
+pub(super) const CASE: Case = Case {
+    name: "u-boot",
+    what: "U-Boot on an emulated PL011 UART answers through the gateway",
+    needs: &[
+        Need::Debian {
+            package: "qemu-system-arm",
+            proof: Proof::Runs(&["qemu-system-arm", "--version"]),
+        },
+        Need::Debian {
+            package: "u-boot-qemu",
+            proof: Proof::File(IMAGE),
+        },
+    ],
+    run,
+};
+
+const IMAGE: &str = "/usr/lib/u-boot/qemu_arm/u-boot.bin";
+
+fn run() -> Result<()> {
+    let machine = start_machine()?;
+    let device = device_of(&machine)?;
+    println!("$ uartd board0={device},\"prompt==> \"");
+    let mut uartd = uartd_command()?;
+    uartd.args([
+        "--listen",
+        "uartnet=127.0.0.1:0",
+        &format!("board0={device},prompt==> ,timeout=20s"),
+    ]);
+    let daemon = Daemon::run(&mut uartd, 1)?;
+    stop_autoboot(&daemon)?;
+
+    let (code, version) = ask(&daemon, "board0", "version")?;
+    ensure!(
+        code == 0 && version.starts_with("U-Boot 20"),
+        "that is no version of U-Boot"
+    );
+
+    let (code, environment) = ask(&daemon, "board0", "printenv")?;
+    ensure!(code == 0, "printenv was not answered");
+    let size = environment.lines().last().unwrap_or_default();
+    ensure!(
+        size.starts_with("Environment size: "),
+        "printenv ended with {size:?}"
+    );
+    ensure!(
+        environment.lines().any(|line| line == "baudrate=115200"),
+        "printenv lacks the baud rate"
+    );
+
+    let long: String = ('a'..='z').cycle().take(300).collect();
+    let (code, echoed) = ask(&daemon, "board0", &format!("echo {long}"))?;
+    ensure!(
+        code == 0 && echoed.trim_end_matches('\n') == long,
+        "300 characters came back as {}",
+        echoed.len()
+    );
+
+    let (code, refused) = ask(&daemon, "board0", "frobnicate")?;
+    ensure!(
+        code == 0 && refused.contains("Unknown command 'frobnicate'"),
+        "an unknown command was not refused"
+    );
+
+    let many = ["echo one", "echo two", "echo three"];
+    let (code, answers) = finish(
+        uart_command(daemon.gateway())?
+            .args(["ask", "board0"])
+            .args(many),
+    )?;
+    ensure!(
+        code == 0 && answers == "one\ntwo\nthree\n",
+        "three commands were answered {answers:?}"
+    );
+    Ok(())
+}
+
+/// The machine. It is given no input of its own, so it cannot be stopped by the terminal we were started from.
+fn start_machine() -> Result<Process> {
+    let mut qemu = Command::new("qemu-system-arm");
+    qemu.args([
+        "-M",
+        "virt",
+        "-nographic",
+        "-nic",
+        "none",
+        "-serial",
+        "pty",
+        "-monitor",
+        "none",
+        "-bios",
+        IMAGE,
+    ]);
+    println!("$ {}", crate::run::shown(&qemu));
+    Process::start(
+        qemu.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )
+}
+
+/// Where the machine's UART is, from the line that the emulator prints.
+fn device_of(machine: &Process) -> Result<String> {
+    let redirected = |text: &str| text.contains("/dev/pts/") && text.ends_with('\n');
+    let text = machine
+        .stdout
+        .wait("the name of the emulated UART", redirected)?;
+    let mut words = text.split_whitespace();
+    words
+        .find(|word| word.starts_with("/dev/pts/"))
+        .map(str::to_owned)
+        .context("the emulator names no device")
+}
+
+/// Asks until U-Boot's prompt is there: the first character stops its countdown and may be swallowed, so the first
+/// command need not be answered.
+fn stop_autoboot(daemon: &Daemon) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        let mut ask = uart_command(daemon.gateway())?;
+        let (code, answer) = finish(ask.args(["ask", "board0", "echo ready", "--timeout", "3s"]))?;
+        if code == 0 && answer == "ready\n" {
+            return Ok(());
+        }
+        ensure!(
+            begin.elapsed() < DEADLINE,
+            "U-Boot never came to its prompt; last it said {answer:?}"
+        );
+    }
+}
