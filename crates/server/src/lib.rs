@@ -1,9 +1,22 @@
 //! `uartd`, the gateway daemon that owns serial ports: configuration, listeners, endpoints, port tasks, supervision.
 //! The only crate with listening sockets, and the only one that reads the clock. It does not know the client.
+//!
+//! Everything between a UART and the sockets runs on one thread ([`runtime`]), so hubs are shared without locks and
+//! a byte passes without a channel or a timer.
 
 pub mod cli;
 pub mod config;
+mod conn_task;
 pub mod devices;
 pub mod endpoint;
+pub mod gateway;
+mod listener;
+pub mod nudge;
+mod port_task;
+mod scratch;
 pub mod stdout;
+mod supervisor;
 pub mod telemetry;
+
+pub use listener::{BindError, Listening};
+pub use supervisor::{RunError, Shutdown, Summary, run, runtime};

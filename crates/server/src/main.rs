@@ -9,7 +9,7 @@ use clap::Parser;
 use uart_iface::backend::found_devices;
 use uartnet_server::cli::{Cli, Command, Serve};
 use uartnet_server::config::{self, ConfigError, Given};
-use uartnet_server::{devices, stdout, telemetry};
+use uartnet_server::{Listening, Shutdown, devices, run, runtime, stdout, telemetry};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -54,7 +54,17 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
         Err(error) => return refuse(&error),
     };
     eprint!("{}", loaded.introduction());
-    anyhow::bail!("serving is not there yet");
+    let runtime = runtime().context("cannot start")?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
+        let listening = |line: &Listening| {
+            if let Err(error) = stdout::print(&format!("{line}\n")) {
+                tracing::error!(%error, "cannot write to stdout");
+            }
+        };
+        run(loaded.config, shutdown, listening).await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Shows a mistake in the configuration as it is, without a prefix that would move the marks.

@@ -1,7 +1,23 @@
-//! The one list of endpoints: the network protocols a port is offered on.
+//! The one list of endpoints: the network protocols a port is offered on. Each connection's conversation is a
+//! [`Session`], pure over the gateway: bytes, a `now` and the hubs' notices in, bytes out. No socket, no clock, no tokio.
+
+mod native;
+mod output;
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use uartnet_hub::Access;
+
+pub use output::Output;
+
+use crate::gateway::{Gateway, PortHandle};
+use crate::nudge::Nudge;
 
 /// Every endpoint, in the order help and documentation show them. A new one is one file and one line here.
-pub const ENDPOINTS: &[&dyn EndpointKind] = &[];
+pub const ENDPOINTS: &[&dyn EndpointKind] = &[&native::Native];
 
 /// How an endpoint relates to the ports of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +40,67 @@ pub trait EndpointKind: Sync {
 
     /// How it relates to ports.
     fn port_need(&self) -> PortNeed;
+
+    /// The conversation with a client that has just connected.
+    fn session(&self, connection: Connection) -> Box<dyn Session>;
+
+    /// What a client is told that cannot be served now; empty where the protocol has no way to say it.
+    fn busy(&self, _sentence: &str) -> Bytes {
+        Bytes::new()
+    }
+}
+
+/// A client that has just connected, and what it may see.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The gateway it has connected to.
+    pub gateway: Rc<Gateway>,
+    /// The listener's port.
+    pub port: Option<Rc<PortHandle>>,
+    /// Who it is, for logs and for other clients' refusals.
+    pub peer: String,
+    /// What it may do.
+    pub access: Access,
+    /// Rung when the session has something to say: [`Session::poll_output`] should be called.
+    pub nudge: Rc<Nudge>,
+}
+
+/// A conversation with one client, as a pure state machine. Dropping it is the end of the connection.
+pub trait Session: fmt::Debug {
+    /// Bytes arrived. Not called while [`Session::wants_input`] is false or after the end of input.
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]);
+
+    /// The client has shut down its sending half.
+    fn handle_end_of_input(&mut self, now: Instant);
+
+    /// The daemon is stopping: finish what is under way and come to an end.
+    fn handle_stop(&mut self, now: Instant);
+
+    /// Time passed: called when [`Session::poll_timeout`] is reached.
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    /// When [`Session::handle_timeout`] should be called next.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Appends what there is to say until it [is full](Output::is_full). Called whenever the socket has taken everything
+    /// and something may have changed: input arrived, time passed, the nudge was rung.
+    fn poll_output(&mut self, now: Instant, out: &mut Output);
+
+    /// Whether it can take more input now. It can become true in [`Session::poll_output`].
+    fn wants_input(&self) -> bool;
+
+    /// Whether, and how, the connection closes once the output is flushed.
+    fn finished(&self) -> Option<Finish>;
+}
+
+/// How a connection closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The client has said all it wants to say: close.
+    Close,
+    /// The client may still be sending: shut down our sending half, and read and discard for a while, so that what we
+    /// said last reaches it (closing with unread input makes TCP throw away what is on its way).
+    Linger,
 }

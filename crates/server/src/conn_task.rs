@@ -1,0 +1,325 @@
+//! The one place that awaits a client's socket: it carries bytes between it and a session, and closes it properly.
+//! What the bytes mean is the session's business.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::Shutdown as Half;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::endpoint::{Finish, Output, Session};
+use crate::nudge::Nudge;
+use crate::port_task::Alarm;
+use crate::scratch::with_scratch;
+
+/// How long, and for how many bytes, a closing connection reads what its client is still sending.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// How long what was written may stay unacknowledged by the client's machine before the connection is dead, and after
+/// how much silence that machine is asked whether it is still there.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(90);
+const SILENCE: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+
+/// Reads and writes in one turn, so that a busy connection leaves time for the others.
+const ROUNDS_A_TURN: usize = 16;
+/// Pieces in one vectored write.
+const SLICES: usize = 16;
+
+/// A client's socket, whatever it is made of.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+/// What a connection needs to come to an end.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending {
+    /// The daemon stops: sessions are told.
+    pub(crate) stop: CancellationToken,
+    /// The drain deadline has passed: whatever is left is cut.
+    pub(crate) cut: CancellationToken,
+}
+
+/// How a connection went, for the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// Bytes received from the client.
+    pub(crate) received: u64,
+    /// Bytes its socket took.
+    pub(crate) sent: u64,
+    /// Bytes it was not given because it was cut.
+    pub(crate) unsent: u64,
+    /// Whether it was cut.
+    pub(crate) cut: bool,
+}
+
+/// Serves one connection until it is over.
+///
+/// # Errors
+/// What the operating system said when the connection broke.
+pub(crate) async fn serve(
+    stream: Stream,
+    session: Box<dyn Session>,
+    nudge: Rc<Nudge>,
+    ending: Ending,
+    account: &mut Account,
+) -> io::Result<()> {
+    let mut connection = Connection {
+        stream,
+        session,
+        nudge,
+        account,
+        output: Output::new(),
+        alarm: Alarm::default(),
+        ended: false,
+        stop: Some(Box::pin(ending.stop.cancelled_owned())),
+    };
+    let served = ending
+        .cut
+        .run_until_cancelled(poll_fn(|cx| connection.poll(cx)))
+        .await;
+    let Some(served) = served else {
+        connection.account.cut = true;
+        connection.account.unsent = connection.output.len() as u64;
+        return Ok(());
+    };
+    if served? == Finish::Linger {
+        let Connection {
+            stream,
+            account,
+            session,
+            ..
+        } = connection;
+        drop(session); // it leaves its ports before this last second, not after
+        return ending
+            .cut
+            .run_until_cancelled(linger(stream, account))
+            .await
+            .unwrap_or(Ok(()));
+    }
+    // Dropping the socket would do, but says nothing when the client has gone before.
+    connection.stream.shutdown(Half::Write)
+}
+
+/// Tells a client that it cannot be served, and closes.
+pub(crate) async fn refuse(mut stream: Stream, answer: Bytes, ending: Ending) {
+    let mut output = Output::new();
+    output.push_shared(answer);
+    let say = async {
+        poll_fn(|cx| stream.poll_flush_output(cx, &mut output)).await?;
+        linger(stream, &mut Account::default()).await
+    };
+    let said = ending.cut.run_until_cancelled(say).await.unwrap_or(Ok(()));
+    if let Err(error) = said {
+        tracing::debug!(%error, "a refused client had left");
+    }
+}
+
+struct Connection<'a> {
+    stream: Stream,
+    session: Box<dyn Session>,
+    nudge: Rc<Nudge>,
+    account: &'a mut Account,
+    output: Output,
+    alarm: Alarm,
+    /// The client has shut down its sending half.
+    ended: bool,
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Connection<'_> {
+    /// One turn. First what the world says (stop, timeout), then output, then input; again until neither moves.
+    ///
+    /// *Output before input*: what the client is owed goes out before it may ask for more. The session is asked for output
+    /// only when the socket has taken all of it, so a client that does not read costs an [`Output`], and its lag is an
+    /// offset in the hub. Input is read only if the session wants it, so a client that writes faster than the UART
+    /// feels it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Finish>> {
+        self.nudge.awake();
+        if let Some(stop) = &mut self.stop
+            && stop.as_mut().poll(cx).is_ready()
+        {
+            self.stop = None;
+            self.session.handle_stop(Instant::now());
+        }
+        for _ in 0..ROUNDS_A_TURN {
+            self.nudge.take();
+            if self.alarm.poll(cx, self.session.poll_timeout()) {
+                self.session.handle_timeout(Instant::now());
+            }
+            let flushed = self.write(cx)?;
+            if flushed.is_ready()
+                && let Some(finish) = self.session.finished()
+            {
+                return Poll::Ready(Ok(finish));
+            }
+            let read = self.read(cx)?;
+            if read.is_pending() && !self.nudge.poll(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ready when the session has nothing more to say and the socket took everything.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let before = self.output.len();
+            let flushed = self.stream.poll_flush_output(cx, &mut self.output);
+            self.account.sent += (before - self.output.len()) as u64;
+            ready!(flushed)?;
+            self.session.poll_output(Instant::now(), &mut self.output);
+            if self.output.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Ready when something was read.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ended || !self.session.wants_input() {
+            return Poll::Pending;
+        }
+        with_scratch(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(self.stream.poll_read(cx, &mut buffer))?;
+            let now = Instant::now();
+            if buffer.filled().is_empty() {
+                self.ended = true;
+                self.session.handle_end_of_input(now);
+            } else {
+                self.account.received += buffer.filled().len() as u64;
+                self.session.handle_input(now, buffer.filled());
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+/// Shuts the sending half down, then reads and discards for a while: closing with unread input makes TCP take back what
+/// is still on its way to the client.
+async fn linger(mut stream: Stream, account: &mut Account) -> io::Result<()> {
+    stream.shutdown(Half::Write)?;
+    let mut left = LINGER_BYTES;
+    let discard = poll_fn(|cx| {
+        while left > 0 {
+            let count = with_scratch(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(stream.poll_read(cx, &mut buffer))?;
+                Poll::Ready(io::Result::Ok(buffer.filled().len()))
+            });
+            match ready!(count)? {
+                0 => break,
+                count => {
+                    account.received += count as u64;
+                    left = left.saturating_sub(count);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    });
+    tokio::time::timeout(LINGER, discard)
+        .await
+        .unwrap_or(Ok(()))
+}
+
+impl Stream {
+    /// Who is at the other end, for logs and for other clients' refusals.
+    pub(crate) fn peer(&self) -> String {
+        match self {
+            Stream::Tcp(stream) => stream
+                .peer_addr()
+                .map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string()),
+            Stream::Unix(stream) => match stream.peer_cred().ok().and_then(|cred| cred.pid()) {
+                Some(pid) => format!("pid {pid}"),
+                None => "a local process".to_owned(),
+            },
+        }
+    }
+
+    /// Bytes go at once, and a client whose machine vanished is noticed.
+    pub(crate) fn tune(&self) -> io::Result<()> {
+        let Stream::Tcp(stream) = self else {
+            return Ok(());
+        };
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(SILENCE)
+            .with_interval(PROBE_EVERY)
+            .with_retries(PROBES);
+        socket.set_tcp_keepalive(&keepalive)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        Ok(())
+    }
+
+    fn shutdown(&self, half: Half) -> io::Result<()> {
+        let done = match self {
+            Stream::Tcp(stream) => SockRef::from(stream).shutdown(half),
+            Stream::Unix(stream) => SockRef::from(stream).shutdown(half),
+        };
+        match done {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Through `AsyncRead` and not `try_read`: this one knows that a short read means that nothing more is there.
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (self, slices) {
+            (Stream::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
+            (Stream::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
+            (Stream::Unix(stream), [one]) => Pin::new(stream).poll_write(cx, one),
+            (Stream::Unix(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
+        }
+    }
+
+    /// Ready when everything is written.
+    fn poll_flush_output(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut Output,
+    ) -> Poll<io::Result<()>> {
+        while !output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = output.slices(&mut slices);
+            let count = ready!(self.poll_write(cx, &slices[..filled]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            output.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,219 @@
+//! How ports and what happens to them are told in a session's messages: the conversion from the hub's words to the wire's.
+
+use std::collections::BTreeMap;
+
+use uart_iface::{InputSignals, OutputSignals};
+use uartnet_hub::{
+    CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, ReplyEnd,
+    WritePolicy,
+};
+use uartnet_hub::{Epoch, Offset};
+use uartnet_proto::message::{
+    self, Event, Inputs, Outputs, PortDetails, PortSummary, StartAt, State,
+};
+
+use super::failure::Failure;
+use crate::gateway::PortHandle;
+
+/// One line of `uart ls`.
+pub(super) fn summary(port: &PortHandle) -> PortSummary {
+    summarise(port, &port.info())
+}
+
+/// Everything about one port.
+pub(super) fn details(port: &PortHandle) -> PortDetails {
+    let info = port.info();
+    let (absent_reason, outputs, inputs) = match &info.state {
+        DeviceState::Present {
+            outputs, inputs, ..
+        } => (None, Some(to_outputs(*outputs)), Some(to_inputs(*inputs))),
+        DeviceState::Absent { reason } => (Some(reason.clone()), None, None),
+    };
+    PortDetails {
+        summary: summarise(port, &info),
+        absent_reason,
+        outputs,
+        inputs,
+        epoch: info.epoch.to_string(),
+        history_start: info.start.0,
+        history_end: info.end.0,
+        history_size: info.history as u64,
+        lease: info.lease.clone(),
+        sequences: port.sequences().to_vec(),
+        stalled: info.stalled,
+        counters: counters(&info),
+    }
+}
+
+/// What is told of a notice that is about an open port and is neither data nor an answer.
+pub(super) fn event(port: &str, notice: Notice) -> Option<Event> {
+    let port = port.to_owned();
+    Some(match notice {
+        Notice::Gap { from, to, why } => Event::Gap {
+            port,
+            from: from.0,
+            to: to.0,
+            why: to_gap_why(why),
+        },
+        Notice::State { state, at, losses } => {
+            let (state, reason, line) = match state {
+                DeviceState::Present { line, .. } => (State::Present, None, Some(line.to_string())),
+                DeviceState::Absent { reason } => (State::Absent, Some(reason), None),
+            };
+            Event::State {
+                port,
+                state,
+                reason,
+                line,
+                at: at.0,
+                losses,
+            }
+        }
+        Notice::Line(line) => Event::Line {
+            port,
+            line: line.to_string(),
+        },
+        Notice::Signals { outputs, inputs } => Event::Signals {
+            port,
+            outputs: to_outputs(outputs),
+            inputs: to_inputs(inputs),
+        },
+        Notice::Lease { holder, yours } => Event::Lease {
+            port,
+            holder,
+            yours,
+        },
+        Notice::Written { up_to } => Event::Written {
+            port,
+            offset: up_to,
+        },
+        Notice::WriteLost { from, to, reason } => Event::WriteLost {
+            port,
+            from,
+            to,
+            reason,
+        },
+        Notice::Closed(reason) => {
+            let reason = match reason {
+                CloseReason::Lagged { .. } => "lagged",
+                CloseReason::Shutdown => "shutdown",
+            };
+            Event::Closed {
+                port,
+                reason: reason.to_owned(),
+            }
+        }
+        Notice::Data { .. } | Notice::AskDone { .. } | Notice::ControlDone { .. } => return None,
+    })
+}
+
+/// From where to read.
+pub(super) fn read_from(from: &StartAt) -> Result<ReadFrom, Failure> {
+    Ok(match from {
+        StartAt::Live => ReadFrom::Live,
+        StartAt::Start => ReadFrom::Start,
+        StartAt::Last(count) => ReadFrom::Last(*count),
+        StartAt::At { offset, epoch } => {
+            let is_hex = epoch.len() == 16 && epoch.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let parsed = is_hex
+                .then(|| u64::from_str_radix(epoch, 16).ok())
+                .flatten()
+                .ok_or_else(|| {
+                    let sentence = "open: epoch must be the 16 hex digits that \"opened\" told";
+                    Failure::new(message::ErrorCode::BadMessage, sentence)
+                })?;
+            ReadFrom::At {
+                offset: Offset(*offset),
+                epoch: Epoch(parsed),
+            }
+        }
+    })
+}
+
+/// What to do with a client that lags.
+pub(super) fn on_lag(on_lag: message::OnLag) -> OnLag {
+    match on_lag {
+        message::OnLag::Auto => OnLag::Auto,
+        message::OnLag::Gap => OnLag::Gap,
+        message::OnLag::Disconnect => OnLag::Disconnect,
+        message::OnLag::Stall => OnLag::Stall,
+    }
+}
+
+fn summarise(port: &PortHandle, info: &HubInfo) -> PortSummary {
+    let (state, line) = match &info.state {
+        DeviceState::Present { line, .. } => (State::Present, *line),
+        DeviceState::Absent { .. } => (State::Absent, port.line()),
+    };
+    PortSummary {
+        name: port.name().to_string(),
+        device: port.device().to_owned(),
+        state,
+        line: line.to_string(),
+        profile: profile_name(port.profile()).to_owned(),
+        write: match info.write {
+            WritePolicy::Shared => "shared",
+            WritePolicy::Exclusive => "exclusive",
+            WritePolicy::None => "none",
+        }
+        .to_owned(),
+        clients: info.clients as u64,
+    }
+}
+
+fn profile_name(profile: Option<&Profile>) -> &'static str {
+    match profile.map(|profile| &profile.end) {
+        None | Some(ReplyEnd::None) => "none",
+        Some(ReplyEnd::Line { .. }) => "line",
+        Some(ReplyEnd::Prompt(_)) => "prompt",
+        Some(ReplyEnd::Quiet(_)) => "quiet",
+    }
+}
+
+/// Which there are is in docs/wire.md.
+fn counters(info: &HubInfo) -> BTreeMap<String, u64> {
+    let counters = &info.counters;
+    let named = [
+        ("asks_failed", counters.asks_failed),
+        ("asks_queued", info.asks_queued as u64),
+        ("asks_replied", counters.asks_replied),
+        ("asks_timed_out", counters.asks_timed_out),
+        ("bytes_read", info.end.0),
+        ("bytes_write_lost", counters.bytes_write_lost),
+        ("bytes_write_queued", info.write_queue as u64),
+        ("bytes_written", counters.bytes_written),
+        ("cuts", counters.cuts),
+        ("device_losses", counters.device_losses),
+        ("gap_bytes", counters.gap_bytes),
+        ("gaps", counters.gaps),
+        ("readers", info.readers as u64),
+    ];
+    named
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
+}
+
+fn to_outputs(outputs: OutputSignals) -> Outputs {
+    Outputs {
+        dtr: outputs.dtr,
+        rts: outputs.rts,
+    }
+}
+
+fn to_inputs(inputs: InputSignals) -> Inputs {
+    Inputs {
+        cts: inputs.cts,
+        dsr: inputs.dsr,
+        ri: inputs.ri,
+        dcd: inputs.dcd,
+    }
+}
+
+fn to_gap_why(why: GapWhy) -> message::GapWhy {
+    match why {
+        GapWhy::Lagged => message::GapWhy::Lagged,
+        GapWhy::Expired => message::GapWhy::Expired,
+        GapWhy::NewEpoch => message::GapWhy::NewEpoch,
+    }
+}

@@ -1,0 +1,178 @@
+//! One client of one port with the requests it waits for: which notice answers which request of the session.
+//! Not the requests themselves.
+
+use std::time::Instant;
+
+use uartnet_hub::{ActionDone, Ask, AskId, Control, ControlError, ControlId, Notice};
+use uartnet_proto::message::{Answer, Blob, Done, ErrorCode, Outputs, Reply};
+
+use super::failure::{Failure, Replied, replied};
+use crate::gateway::PortClient;
+
+/// An answer, with the id of the request it answers.
+pub(super) type Answered = (Answer, Option<u64>);
+
+/// A client and what it waits for.
+#[derive(Debug)]
+pub(super) struct Talk {
+    pub(super) client: PortClient,
+    awaited: Vec<Awaited>,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    what: What,
+    /// The request's own id.
+    id: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Ask(AskId),
+    /// With the kind of the request.
+    Control(ControlId, &'static str),
+}
+
+impl Talk {
+    pub(super) fn new(client: PortClient) -> Talk {
+        Talk {
+            client,
+            awaited: Vec::new(),
+        }
+    }
+
+    /// How many requests are unanswered.
+    pub(super) fn outstanding(&self) -> usize {
+        self.awaited.len()
+    }
+
+    pub(super) fn ask(&mut self, now: Instant, ask: Ask, id: Option<u64>) {
+        let what = What::Ask(
+            self.client
+                .with_hub(now, |hub, client| hub.ask(now, client, ask)),
+        );
+        self.awaited.push(Awaited { what, id });
+    }
+
+    pub(super) fn control(
+        &mut self,
+        now: Instant,
+        control: Control,
+        kind: &'static str,
+        id: Option<u64>,
+    ) {
+        let what = self
+            .client
+            .with_hub(now, |hub, client| hub.control(now, client, control));
+        self.awaited.push(Awaited {
+            what: What::Control(what, kind),
+            id,
+        });
+    }
+
+    /// Takes every ask with this id back; each still gets its own answer.
+    pub(super) fn cancel(&self, now: Instant, id: u64) {
+        for awaited in &self.awaited {
+            if let What::Ask(ask) = awaited.what
+                && awaited.id == Some(id)
+            {
+                self.client
+                    .with_hub(now, |hub, client| hub.cancel(now, client, ask));
+            }
+        }
+    }
+
+    /// The answer, if the notice is the end of one of its requests.
+    ///
+    /// # Errors
+    /// The notice, if it is about something else.
+    pub(super) fn settle(&mut self, notice: Notice) -> Result<Answered, Notice> {
+        match notice {
+            Notice::AskDone { ask, ref outcome } => {
+                let Some(awaited) = self.take(|what| *what == What::Ask(ask)) else {
+                    return Err(notice);
+                };
+                let answer = replied(outcome.clone())
+                    .map_or_else(failed, |replied| Answer::Reply(reply(replied)));
+                Ok((answer, awaited.id))
+            }
+            Notice::ControlDone {
+                control,
+                ref result,
+            } => {
+                let awaited =
+                    self.take(|what| matches!(what, What::Control(it, _) if *it == control));
+                let Some(Awaited {
+                    what: What::Control(_, kind),
+                    id,
+                }) = awaited
+                else {
+                    return Err(notice);
+                };
+                Ok((
+                    result
+                        .as_ref()
+                        .map_or_else(refused, |done| Answer::Done(told(kind, done))),
+                    id,
+                ))
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Leaves the port; what was waited for is answered as cancelled.
+    pub(super) fn leave(self) -> impl Iterator<Item = Answered> {
+        self.awaited.into_iter().map(|awaited| {
+            (
+                failed(Failure::new(
+                    ErrorCode::Cancelled,
+                    "the port was closed before this had an end",
+                )),
+                awaited.id,
+            )
+        })
+    }
+
+    fn take(&mut self, is_it: impl Fn(&What) -> bool) -> Option<Awaited> {
+        let position = self
+            .awaited
+            .iter()
+            .position(|awaited| is_it(&awaited.what))?;
+        Some(self.awaited.remove(position))
+    }
+}
+
+fn failed(failure: Failure) -> Answer {
+    Answer::Error(failure.answer())
+}
+
+fn refused(error: &ControlError) -> Answer {
+    failed(error.into())
+}
+
+fn reply(replied: Replied) -> Reply {
+    Reply {
+        reply: Blob(replied.reply),
+        from: replied.from.0,
+        to: replied.to.0,
+        took_us: u64::try_from(replied.took.as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+fn told(kind: &str, done: &ActionDone) -> Done {
+    let mut told = Done {
+        done: kind.to_owned(),
+        ..Done::default()
+    };
+    match done {
+        ActionDone::Line(line) => told.line = Some(line.to_string()),
+        ActionDone::Outputs(outputs) => {
+            told.outputs = Some(Outputs {
+                dtr: outputs.dtr,
+                rts: outputs.rts,
+            })
+        }
+        ActionDone::Done => {}
+    }
+    told
+}

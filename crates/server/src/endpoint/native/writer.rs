@@ -1,0 +1,99 @@
+//! A client's bytes on their way into the hub: what its write queue has no room for is held, and nothing more is taken from
+//! the client until it is gone. Not what the hub does with them.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use uartnet_hub::Refusal;
+
+use crate::gateway::PortClient;
+
+/// The write side of one client.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// The write offset of the next byte the hub will accept.
+    next: u64,
+    held: Bytes,
+    /// The write offset below which everything was written or lost.
+    settled: u64,
+}
+
+impl Writer {
+    /// A writer whose first byte has this write offset.
+    pub(super) fn new(next: u64) -> Writer {
+        Writer {
+            next,
+            held: Bytes::new(),
+            settled: next,
+        }
+    }
+
+    /// The write offset of the next byte, were everything held accepted.
+    pub(super) fn end(&self) -> u64 {
+        self.next + self.held.len() as u64
+    }
+
+    /// Whether bytes are held: the client must not be read.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether bytes are held, or accepted and neither written nor lost.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.settled < self.end()
+    }
+
+    /// Everything below this write offset was written or lost.
+    pub(super) fn settle(&mut self, up_to: u64) {
+        self.settled = self.settled.max(up_to);
+    }
+
+    /// Queues bytes behind each other. What there is no room for now is held.
+    ///
+    /// # Errors
+    /// The hub does not accept them; [`Writer::end`] says how far it did. Nothing is held then.
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        client: &PortClient,
+        bytes: Bytes,
+    ) -> Result<(), Refusal> {
+        debug_assert!(
+            !self.holds(),
+            "the client must not be read while bytes are held"
+        );
+        self.held = bytes;
+        self.resume(now, client)
+    }
+
+    /// Tries again with what is held.
+    ///
+    /// # Errors
+    /// As [`Writer::push`].
+    pub(super) fn resume(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
+        let mut piece = self.held.clone();
+        while !piece.is_empty() {
+            match client.with_hub(now, |hub, id| hub.write(now, id, piece.clone())) {
+                Ok(()) => {
+                    self.next += piece.len() as u64;
+                    self.held = self.held.split_off(piece.len());
+                    piece = self.held.clone();
+                }
+                // Larger than the queue will ever have room for: it goes in pieces, and others may come between them.
+                Err(Refusal::Busy { limit, .. })
+                    if piece.len() > limit.div_ceil(2) && self.held.len() > limit =>
+                {
+                    piece = self
+                        .held
+                        .slice(..limit.div_ceil(2).max(1).min(piece.len() - 1));
+                }
+                Err(Refusal::Busy { .. }) => return Ok(()),
+                Err(refusal) => {
+                    self.held = Bytes::new();
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+}

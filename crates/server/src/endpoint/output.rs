@@ -1,0 +1,171 @@
+//! What a session has to say and its socket has not taken yet: shared chunks and a tail of small things.
+//! Not who fills it, nor what is in it.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Chunks below this are copied into the tail: one contiguous piece is cheaper to write than many small ones.
+const SHARE_FROM: usize = 1024;
+
+/// Bytes to be written to a socket, in order. It holds memory only while it holds bytes.
+#[derive(Debug, Default)]
+pub struct Output {
+    chunks: VecDeque<Bytes>,
+    tail: BytesMut,
+    len: usize,
+}
+
+impl Output {
+    /// How full a session may fill it: once it holds this many bytes, nothing more is asked of the session until the
+    /// socket has taken all of it.
+    pub const FULL: usize = 64 * 1024;
+
+    /// An empty one.
+    pub fn new() -> Output {
+        Output::default()
+    }
+
+    /// How many bytes it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether a session should stop filling it.
+    pub fn is_full(&self) -> bool {
+        self.len >= Output::FULL
+    }
+
+    /// Appends a copy.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.append(|tail| tail.extend_from_slice(bytes));
+    }
+
+    /// Appends what `write` appends to the buffer it is given.
+    pub fn append(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        let before = self.tail.len();
+        write(&mut self.tail);
+        self.len += self.tail.len() - before;
+    }
+
+    /// Appends everything another one holds.
+    pub fn append_all(&mut self, other: &mut Output) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        for chunk in other.chunks.drain(..) {
+            self.push_shared(chunk);
+        }
+        self.push_shared(other.tail.split().freeze());
+        *other = Output::default();
+    }
+
+    /// Appends bytes that others hold too; large ones are not copied.
+    pub fn push_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARE_FROM {
+            return self.push(&bytes);
+        }
+        self.len += bytes.len();
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+        self.chunks.push_back(bytes);
+    }
+
+    /// The first pieces, for a vectored write; how many of `slices` were filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let pieces = self.chunks.iter().map(|chunk| &chunk[..]);
+        let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
+        let mut filled = 0;
+        for (slot, piece) in slices.iter_mut().zip(pieces.chain(tail)) {
+            *slot = IoSlice::new(piece);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// The socket took the first `count` bytes (at most [`Output::len`]).
+    pub fn advance(&mut self, mut count: usize) {
+        self.len -= count;
+        while let Some(chunk) = self.chunks.front_mut() {
+            if count < chunk.len() {
+                return chunk.advance(count);
+            }
+            count -= chunk.len();
+            self.chunks.pop_front();
+        }
+        self.tail.advance(count);
+        if self.len == 0 {
+            *self = Output::default();
+        }
+    }
+
+    /// Everything it holds as one piece, which it then no longer holds.
+    pub fn take(&mut self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.len);
+        for chunk in &self.chunks {
+            all.extend_from_slice(chunk);
+        }
+        all.extend_from_slice(&self.tail);
+        *self = Output::default();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> (Output, Vec<u8>) {
+        let large: Vec<u8> = (0..4000).map(|i| i as u8).collect();
+        let mut output = Output::new();
+        output.push(b"small ");
+        output.push_shared(Bytes::from_static(b"still small "));
+        output.push_shared(Bytes::from(large.clone()));
+        output.push_shared(Bytes::from(large.clone()));
+        output.push(b"tail");
+        (
+            output,
+            [b"small still small ", &large[..], &large[..], b"tail"].concat(),
+        )
+    }
+
+    #[test]
+    fn whatever_the_socket_takes_the_order_stays() {
+        let expected = sample().1;
+        for step in [1, 7, 18, 19, 999, 4000, 8021, 8022] {
+            let (mut output, _) = sample();
+            let mut written = Vec::new();
+            while !output.is_empty() {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let filled = output.slices(&mut slices);
+                let joined = slices[..filled]
+                    .iter()
+                    .flat_map(|slice| slice.iter().copied())
+                    .collect::<Vec<u8>>();
+                let count = step.min(joined.len());
+                written.extend_from_slice(&joined[..count]);
+                output.advance(count);
+            }
+            assert_eq!(written, expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn large_chunks_are_shared_and_an_empty_one_holds_no_memory() {
+        let chunk = Bytes::from(vec![7; SHARE_FROM]);
+        let mut output = Output::new();
+        output.push_shared(chunk.clone());
+        assert_eq!(output.chunks[0].as_ptr(), chunk.as_ptr());
+        output.push(b"x");
+        output.advance(SHARE_FROM + 1);
+        assert_eq!((output.chunks.capacity(), output.tail.capacity()), (0, 0));
+    }
+}

@@ -1,0 +1,269 @@
+//! What a running gateway is to its endpoints: its name, its epoch, and its ports with their hubs.
+//! Not who reads a clock, a UART or a socket; those are `port_task` and `conn_task`.
+//!
+//! A hub is reached only through methods that *settle* it afterwards: every client the hub wants to wake is woken, and
+//! the port's task is kicked if the caller may have given it something to do. So nobody can forget to.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use uart_iface::{LineSettings, PortName};
+use uartnet_hub::{Attach, Attached, ClientId, Epoch, Hub, HubInfo, Notice, Profile};
+
+use crate::config::{Config, PortConfig};
+use crate::nudge::Nudge;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    name: String,
+    epoch: Epoch,
+    max_frame: usize,
+    ports: Vec<Rc<PortHandle>>,
+}
+
+impl Gateway {
+    /// A gateway with these ports; every device is absent.
+    pub fn new(config: &Config, epoch: Epoch, now: Instant) -> Gateway {
+        let ports = config.ports.iter();
+        Gateway {
+            name: config.gateway.name.clone(),
+            epoch,
+            max_frame: config.gateway.max_frame,
+            ports: ports
+                .map(|port| Rc::new(PortHandle::new(port, epoch, now)))
+                .collect(),
+        }
+    }
+
+    /// Its name, as clients see it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which life of the daemon this is.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The largest frame accepted or sent, in bytes.
+    pub fn max_frame(&self) -> usize {
+        self.max_frame
+    }
+
+    /// Its ports, in the order of the configuration.
+    pub fn ports(&self) -> &[Rc<PortHandle>] {
+        &self.ports
+    }
+
+    /// The port of this name.
+    pub fn port(&self, name: &str) -> Option<&Rc<PortHandle>> {
+        self.ports.iter().find(|port| port.name.as_str() == name)
+    }
+}
+
+/// One port: what is known of it without its hub, and the only way to its hub.
+#[derive(Debug)]
+pub struct PortHandle {
+    name: PortName,
+    device: String,
+    profile: Option<Profile>,
+    sequences: Vec<String>,
+    line: Cell<LineSettings>,
+    hub: RefCell<Hub>,
+    clients: RefCell<HashMap<ClientId, Rc<Nudge>>>,
+    kick: Nudge,
+    draining: Cell<bool>,
+    latest: Cell<Instant>,
+}
+
+impl PortHandle {
+    fn new(config: &PortConfig, epoch: Epoch, now: Instant) -> PortHandle {
+        PortHandle {
+            name: config.name.clone(),
+            device: config.device.as_str().to_owned(),
+            profile: config.hub.profile.clone(),
+            sequences: config
+                .hub
+                .sequences
+                .iter()
+                .map(|sequence| sequence.name.clone())
+                .collect(),
+            line: Cell::new(config.line),
+            hub: RefCell::new(Hub::new(config.hub.clone(), epoch)),
+            clients: RefCell::default(),
+            kick: Nudge::default(),
+            draining: Cell::new(false),
+            latest: Cell::new(now),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &PortName {
+        &self.name
+    }
+
+    /// Its device spec.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// How its interpreter is talked to; `None`: it has none that we know.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
+    /// The names of its sequences.
+    pub fn sequences(&self) -> &[String] {
+        &self.sequences
+    }
+
+    /// The line settings in force, or those the device will be opened with.
+    pub fn line(&self) -> LineSettings {
+        self.line.get()
+    }
+
+    /// Everything countable.
+    pub fn info(&self) -> HubInfo {
+        self.hub.borrow().info()
+    }
+
+    /// Lets somebody speak to the hub: its clients are woken as it wishes, and the port's task looks what there is to do.
+    pub fn with_hub<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub) -> R) -> R {
+        let result = self.drive(now, speak);
+        self.kick.ring();
+        result
+    }
+
+    /// [`PortHandle::with_hub`] for the port's own task, which looks by itself what there is to do.
+    pub(crate) fn drive<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub) -> R) -> R {
+        self.latest.set(now);
+        let mut hub = self.hub.borrow_mut();
+        let result = speak(&mut hub);
+        self.wake_clients(&mut hub);
+        result
+    }
+
+    /// A new client; `nudge` is rung whenever it has something to poll for.
+    pub fn attach(
+        self: &Rc<Self>,
+        now: Instant,
+        attach: Attach,
+        nudge: &Rc<Nudge>,
+    ) -> (PortClient, Attached) {
+        let attached = self.with_hub(now, |hub| {
+            let attached = hub.attach(now, attach);
+            self.clients
+                .borrow_mut()
+                .insert(attached.client, nudge.clone());
+            attached
+        });
+        (
+            PortClient {
+                port: self.clone(),
+                id: attached.client,
+            },
+            attached,
+        )
+    }
+
+    /// [`Hub::reading_paused`].
+    pub(crate) fn reading_paused(&self) -> bool {
+        self.hub.borrow().reading_paused()
+    }
+
+    /// [`Hub::has_readers`].
+    pub(crate) fn has_readers(&self) -> bool {
+        self.hub.borrow().has_readers()
+    }
+
+    /// [`Hub::poll_timeout`].
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        self.hub.borrow().poll_timeout()
+    }
+
+    /// The daemon stops: nothing new is accepted, clients are told; what is queued is still carried out.
+    pub(crate) fn shut_down(&self, now: Instant) {
+        self.with_hub(now, |hub| hub.shut_down(now));
+    }
+
+    /// The port's task may end once nothing is left to do for anybody.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        self.kick.ring();
+    }
+
+    /// Whether [`PortHandle::drain`] was called and nothing is left to do.
+    pub(crate) fn has_drained(&self) -> bool {
+        self.draining.get() && {
+            let info = self.info();
+            info.write_queue == 0 && info.asks_queued == 0
+        }
+    }
+
+    /// The bell of the port's task.
+    pub(crate) fn kick(&self) -> &Nudge {
+        &self.kick
+    }
+
+    /// The line settings have changed, by whomever.
+    pub(crate) fn set_line(&self, line: LineSettings) {
+        self.line.set(line);
+    }
+
+    fn poll_notice(&self, now: Instant, client: ClientId, limit: usize) -> Option<Notice> {
+        let mut hub = self.hub.borrow_mut();
+        let was_paused = hub.reading_paused();
+        let notice = hub.poll_notice(now, client, limit);
+        // The one thing a reader's progress can mean for the UART. Kicking its task after every read that clients take
+        // would cost it a turn each time.
+        if hub.reading_paused() != was_paused {
+            self.kick.ring();
+        }
+        self.wake_clients(&mut hub);
+        notice
+    }
+
+    fn wake_clients(&self, hub: &mut Hub) {
+        while let Some(client) = hub.poll_wake() {
+            if let Some(nudge) = self.clients.borrow().get(&client) {
+                nudge.ring();
+            }
+        }
+    }
+}
+
+/// A client of a port. Dropping it is leaving.
+#[derive(Debug)]
+pub struct PortClient {
+    port: Rc<PortHandle>,
+    id: ClientId,
+}
+
+impl PortClient {
+    /// The port it is a client of.
+    pub fn port(&self) -> &Rc<PortHandle> {
+        &self.port
+    }
+
+    /// Lets this client speak to the hub.
+    pub fn with_hub<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub, ClientId) -> R) -> R {
+        self.port.with_hub(now, |hub| speak(hub, self.id))
+    }
+
+    /// The next thing to tell this client; data in pieces of at most `limit` bytes.
+    pub fn poll_notice(&self, now: Instant, limit: usize) -> Option<Notice> {
+        self.port.poll_notice(now, self.id, limit)
+    }
+}
+
+impl Drop for PortClient {
+    fn drop(&mut self) {
+        self.port.clients.borrow_mut().remove(&self.id);
+        // A session may be dropped at any moment, without a clock; the newest time the port was told is good enough.
+        let now = self.port.latest.get();
+        self.port.with_hub(now, |hub| hub.detach(now, self.id));
+    }
+}

@@ -1,0 +1,381 @@
+//! Listening sockets: bound with an error that says what to do, accepted from with back-off and a limit.
+//! Not what is spoken on them.
+
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use uart_iface::PortName;
+
+use crate::config::ListenAddress;
+use crate::conn_task::Stream;
+
+/// How many connections may wait to be accepted: a burst of clients is served, not refused.
+const BACKLOG: i32 = 1024;
+/// The waits after an accept that failed for want of something that comes back (descriptors, memory).
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// A listener that accepts. Its `Display` is the line `uartd` prints: `listening <protocol> <address> [port]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// The protocol.
+    pub protocol: &'static str,
+    /// Where, with the port number the system chose.
+    pub address: ListenAddress,
+    /// The port it speaks to.
+    pub port: Option<PortName>,
+}
+
+/// Why a listener could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error("cannot listen on {address}: the address is in use already; is another uartd running?")]
+    InUse {
+        /// Where.
+        address: ListenAddress,
+    },
+    /// The address is not one of this machine's.
+    #[error("cannot listen on {address}: no interface of this machine has this address")]
+    NotOurs {
+        /// Where.
+        address: ListenAddress,
+    },
+    /// We are not allowed to.
+    #[error("cannot listen on {address}: permission denied{hint}")]
+    Denied {
+        /// Where.
+        address: ListenAddress,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// The path of a Unix socket is something else.
+    #[error(
+        "cannot listen on {address}: there is something at this path that is not a socket; move it away"
+    )]
+    NotASocket {
+        /// Where.
+        address: ListenAddress,
+    },
+    /// Anything else.
+    #[error("cannot listen on {address}: {doing}: {source}")]
+    Io {
+        /// Where.
+        address: ListenAddress,
+        /// The call that failed.
+        doing: &'static str,
+        /// Its error.
+        source: io::Error,
+    },
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Bound,
+    address: ListenAddress,
+    failing: Option<Duration>,
+    /// Held for its end.
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Binds and listens. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`], which names the address.
+    pub(crate) fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
+        let (socket, address, file) = match address {
+            ListenAddress::Tcp(wanted) => {
+                let (listener, bound) =
+                    bind_tcp(*wanted).map_err(|(doing, source)| explain(address, doing, source))?;
+                (Bound::Tcp(listener), ListenAddress::Tcp(bound), None)
+            }
+            ListenAddress::Unix(path) => {
+                remove_stale(path, address)?;
+                let (listener, file) =
+                    bind_unix(path).map_err(|(doing, source)| explain(address, doing, source))?;
+                (Bound::Unix(listener), address.clone(), Some(file))
+            }
+        };
+        Ok(Listener {
+            socket,
+            address,
+            failing: None,
+            _file: file,
+        })
+    }
+
+    /// Where it listens, with the port number the system chose.
+    pub(crate) fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// The next client. What cannot be accepted now is waited for, and told once.
+    pub(crate) async fn accept(&mut self) -> Stream {
+        loop {
+            let accepted = match &self.socket {
+                Bound::Tcp(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Stream::Tcp(stream)),
+                Bound::Unix(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Stream::Unix(stream)),
+            };
+            match accepted {
+                Ok(stream) => {
+                    if self.failing.take().is_some() {
+                        tracing::info!(address = %self.address, "accepting again");
+                    }
+                    return stream;
+                }
+                // The client had left before it was its turn: not our trouble.
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    if self.failing.is_none() {
+                        tracing::error!(address = %self.address, %error, "cannot accept; trying again");
+                    }
+                    let wait = self.failing.unwrap_or(FIRST_WAIT);
+                    self.failing = Some((wait * 2).min(LAST_WAIT));
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "listening {} {}", self.protocol, self.address)?;
+        self.port
+            .as_ref()
+            .map_or(Ok(()), |port| write!(f, " {port}"))
+    }
+}
+
+type Failed = (&'static str, io::Error);
+
+fn bind_tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(|e| ("socket", e))?;
+    // A restarted daemon must not wait for the last one's connections to be forgotten.
+    socket
+        .set_reuse_address(true)
+        .map_err(|e| ("SO_REUSEADDR", e))?;
+    socket.bind(&address.into()).map_err(|e| ("bind", e))?;
+    socket.listen(BACKLOG).map_err(|e| ("listen", e))?;
+    socket
+        .set_nonblocking(true)
+        .map_err(|e| ("O_NONBLOCK", e))?;
+    let listener = TcpListener::from_std(socket.into()).map_err(|e| ("register", e))?;
+    let address = listener.local_addr().map_err(|e| ("getsockname", e))?;
+    Ok((listener, address))
+}
+
+fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failed> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| ("socket", e))?;
+    let address = SockAddr::unix(path).map_err(|e| ("the path", e))?;
+    socket.bind(&address).map_err(|e| ("bind", e))?;
+    let file = SocketFile::new(path).map_err(|e| ("stat", e))?;
+    // Nobody can connect before `listen`, so nobody slips in before the mode is right.
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|e| ("chmod", e))?;
+    socket.listen(BACKLOG).map_err(|e| ("listen", e))?;
+    socket
+        .set_nonblocking(true)
+        .map_err(|e| ("O_NONBLOCK", e))?;
+    let listener = UnixListener::from_std(socket.into()).map_err(|e| ("register", e))?;
+    Ok((listener, file))
+}
+
+/// Removes a socket file that a daemon left behind when it was killed; nobody answers on it.
+fn remove_stale(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err(BindError::NotASocket {
+            address: address.clone(),
+        });
+    }
+    match BlockingUnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            tracing::info!(%address, "removing the socket of a daemon that is gone");
+            fs::remove_file(path).map_err(|source| explain(address, "unlink", source))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(explain(address, "connect", error))
+        }
+        Ok(_) | Err(_) => Err(BindError::InUse {
+            address: address.clone(),
+        }),
+    }
+}
+
+fn explain(address: &ListenAddress, doing: &'static str, source: io::Error) -> BindError {
+    let address = address.clone();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { address },
+        io::ErrorKind::AddrNotAvailable => BindError::NotOurs { address },
+        io::ErrorKind::PermissionDenied => {
+            let hint = match &address {
+                ListenAddress::Tcp(tcp) if tcp.port() < 1024 => {
+                    "; ports below 1024 are for root, choose a higher one"
+                }
+                ListenAddress::Tcp(_) => "",
+                ListenAddress::Unix(_) => {
+                    "; its folder must be writable for the user uartd runs as"
+                }
+            };
+            BindError::Denied { address, hint }
+        }
+        _ => BindError::Io {
+            address,
+            doing,
+            source,
+        },
+    }
+}
+
+/// Errors of `accept` that belong to the connection that was to be accepted.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}
+
+/// The file of a Unix socket, removed when we end, unless it is no longer ours.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // It may have vanished in between; then it is as it should be.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unix(path: &Path) -> ListenAddress {
+        ListenAddress::Unix(path.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_tcp_listener_tells_the_port_the_system_chose() {
+        let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let listener = Listener::bind(&any).unwrap();
+        let ListenAddress::Tcp(bound) = listener.address() else {
+            panic!("{listener:?}")
+        };
+        assert_ne!(bound.port(), 0);
+
+        let error = Listener::bind(listener.address()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot listen on {bound}: the address is in use already; is another uartd running?"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_private_and_removed_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = Listener::bind(&unix(&path)).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_a_live_one_and_a_file_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        // Dropping a std listener leaves its file, as a killed daemon does.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let live = Listener::bind(&unix(&path)).unwrap();
+        assert!(matches!(
+            Listener::bind(&unix(&path)).unwrap_err(),
+            BindError::InUse { .. }
+        ));
+
+        let file = folder.path().join("notes");
+        fs::write(&file, "keep me").unwrap();
+        assert!(matches!(
+            Listener::bind(&unix(&file)).unwrap_err(),
+            BindError::NotASocket { .. }
+        ));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "keep me");
+        drop(live);
+    }
+
+    #[tokio::test]
+    async fn a_successors_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let old = Listener::bind(&unix(&path)).unwrap();
+        fs::rename(&path, folder.path().join("aside")).unwrap();
+        let _new = Listener::bind(&unix(&path)).unwrap();
+        drop(old);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn the_line_on_stdout() {
+        let mut listening = Listening {
+            protocol: "uartnet",
+            address: ListenAddress::Tcp("127.0.0.1:8000".parse().unwrap()),
+            port: Some("sim0".parse().unwrap()),
+        };
+        assert_eq!(
+            listening.to_string(),
+            "listening uartnet 127.0.0.1:8000 sim0"
+        );
+        listening.port = None;
+        listening.address = unix(Path::new("/run/uartd"));
+        assert_eq!(listening.to_string(), "listening uartnet unix:/run/uartd");
+    }
+}

@@ -1,0 +1,408 @@
+//! The one place that awaits a UART: it keeps a port's device open, and carries bytes, actions and signals between it
+//! and the hub. What any of them means is the hub's business.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use uart_iface::backend::Device;
+use uart_iface::{LineSettings, OutputSignals, Port, PortError};
+use uartnet_hub::{Action, ActionDone, DeviceState};
+
+use crate::gateway::PortHandle;
+use crate::scratch::with_scratch;
+
+/// The first wait before an absent device is tried again; it doubles up to [`LAST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest wait before an absent device is tried again.
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// Reads in one turn, so that a flood on one port leaves time for the others.
+const READS_A_TURN: usize = 32;
+/// Bytes written in one turn, for the same reason.
+const WRITES_A_TURN: usize = 32;
+/// Actions in one turn, for the same reason.
+const ACTIONS_A_TURN: usize = 32;
+/// Rounds through all stages in one turn.
+const ROUNDS_A_TURN: usize = 16;
+/// When this many bytes were read without the UART ever having no more, everything that had arrived before the first of
+/// them was read too (the kernel keeps less than this), and it is right to transmit although it floods us.
+const FLOOD: usize = 128 * 1024;
+
+/// Keeps one port's device open, until it is told to end or has nothing left to drain.
+#[derive(Debug)]
+pub(crate) struct PortTask {
+    handle: Rc<PortHandle>,
+    device: Box<dyn Device>,
+    /// What the device is opened with: the settings and signals last in force.
+    line: LineSettings,
+    outputs: OutputSignals,
+    retry: Duration,
+    /// The sentence of the last failure, so that a device that stays away is logged once.
+    told: Option<String>,
+    opened: Option<Box<dyn Port>>,
+}
+
+impl PortTask {
+    /// A task for this port, whose device is tried once at once, so that a client which comes early finds it open.
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new(handle: Rc<PortHandle>, device: Box<dyn Device>) -> PortTask {
+        let line = handle.line();
+        let mut task = PortTask {
+            handle,
+            device,
+            line,
+            outputs: OutputSignals::ASSERTED,
+            retry: FIRST_RETRY,
+            told: None,
+            opened: None,
+        };
+        task.open();
+        task
+    }
+
+    /// Works until the port has [drained](PortHandle::drain) or is cut; then the device is closed. What is queued in the
+    /// hub when it is cut is not written.
+    pub(crate) async fn run(mut self, cut: CancellationToken) {
+        let work = async {
+            loop {
+                let ended = match self.opened.take() {
+                    Some(uart) => self.serve(uart).await,
+                    None => self.wait().await,
+                };
+                match ended {
+                    Ended::Drained => return,
+                    Ended::Lost(reason) => self.lost(Instant::now(), reason),
+                    Ended::Waited => self.open(),
+                }
+            }
+        };
+        cut.run_until_cancelled(work).await;
+    }
+
+    fn open(&mut self) {
+        let opened = self
+            .device
+            .open(self.line, self.outputs)
+            .map_err(|error| error.to_string());
+        let opened = opened.and_then(|mut uart| {
+            let status = uart.status().map_err(|error| error.to_string())?;
+            Ok((uart, status))
+        });
+        let now = Instant::now();
+        match opened {
+            Ok((uart, status)) => {
+                tracing::info!(
+                    port = %self.handle.name(), device = self.handle.device(), line = %status.line, "device opened"
+                );
+                self.told = None;
+                self.line = status.line;
+                self.outputs = status.outputs;
+                self.handle.set_line(status.line);
+                let state = DeviceState::Present {
+                    line: status.line,
+                    outputs: status.outputs,
+                    inputs: status.inputs,
+                };
+                self.handle
+                    .drive(now, |hub| hub.handle_opened(now, state, uart.can_pause()));
+                self.opened = Some(uart);
+            }
+            Err(reason) => self.lost(now, reason),
+        }
+    }
+
+    fn lost(&mut self, now: Instant, reason: String) {
+        if self.told.as_ref() != Some(&reason) {
+            tracing::warn!(port = %self.handle.name(), device = self.handle.device(), reason, "device absent");
+            self.handle.drive(now, |hub| hub.handle_lost(now, &reason));
+            self.told = Some(reason);
+        }
+    }
+
+    /// Until it is time to try the device again. The hub still lives: leases expire, clients come and go.
+    async fn wait(&mut self) -> Ended {
+        let again = Instant::now() + self.retry;
+        self.retry = (self.retry * 2).min(LAST_RETRY);
+        let mut alarm = Alarm::default();
+        poll_fn(|cx| {
+            self.handle.kick().awake();
+            loop {
+                let now = Instant::now();
+                if self.handle.has_drained() {
+                    return Poll::Ready(Ended::Drained);
+                }
+                if now >= again {
+                    return Poll::Ready(Ended::Waited);
+                }
+                let timeout = self.handle.drive(now, |hub| {
+                    if hub.poll_timeout().is_some_and(|at| at <= now) {
+                        hub.handle_timeout(now);
+                    }
+                    hub.poll_timeout()
+                });
+                let next = timeout.map_or(again, |at| at.min(again));
+                if !alarm.poll(cx, Some(next)) && !self.handle.kick().poll(cx) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Until the device is lost.
+    async fn serve(&mut self, uart: Box<dyn Port>) -> Ended {
+        let since = Instant::now();
+        let mut turn = Turn {
+            task: self,
+            uart,
+            alarm: Alarm::default(),
+            backlog: 0,
+        };
+        // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
+        // bytes from before a command would be taken for its reply.
+        let ended = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx))).await;
+        // A device that comes and goes at once is as absent as one that does not come.
+        if since.elapsed() >= LAST_RETRY {
+            self.retry = FIRST_RETRY;
+        }
+        ended
+    }
+}
+
+/// Why a port's task stopped doing what it did.
+enum Ended {
+    /// The device is no longer there; the sentence says how we know.
+    Lost(String),
+    /// It is time to try the device again.
+    Waited,
+    /// The daemon stops, and nothing is left to do.
+    Drained,
+}
+
+/// An opened device at work.
+struct Turn<'a> {
+    task: &'a mut PortTask,
+    uart: Box<dyn Port>,
+    alarm: Alarm,
+    /// Bytes read since the UART last had no more.
+    backlog: usize,
+}
+
+/// How a stage of a round went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// There was nothing to do.
+    Idle,
+    /// It did something.
+    Busy,
+    /// It did as much as a turn allows; there is more.
+    Limit,
+}
+
+impl Turn<'_> {
+    /// One turn. The order is what makes the port behave:
+    ///
+    /// 1. *Read* until the UART has nothing more: what came before a command must be in the hub before the command is
+    ///    written, or it would be taken for its reply. (Unless a laggard has reading paused.)
+    /// 2. *Actions*, because settings and signals must be in force before what was written after them.
+    /// 3. *Transmit* what the hub gives.
+    /// 4. *Timers*: after the bytes, so that a reply that is already there beats its own timeout.
+    /// 5. *Inputs*, the modem lines, last and only if somebody is told: they are looked at with a system call.
+    ///
+    /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
+    /// the inputs change.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.task.handle.kick().awake();
+        for _ in 0..ROUNDS_A_TURN {
+            match self.round(cx) {
+                Err(gone) => return Poll::Ready(Ended::Lost(gone)),
+                Ok(Went::Limit) => break,
+                Ok(Went::Busy) => {}
+                Ok(Went::Idle) if self.task.handle.has_drained() => {
+                    return Poll::Ready(Ended::Drained);
+                }
+                Ok(Went::Idle) if self.task.handle.kick().poll(cx) => {}
+                Ok(Went::Idle) => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+        let read = self.read(cx)?;
+        if read == Went::Limit && self.backlog < FLOOD {
+            return Ok(Went::Limit);
+        }
+        let acted = self.act()?;
+        let transmitted = self.transmit(cx)?;
+        let timed = self.time(cx);
+        let looked = self.look(cx)?;
+        if [read, acted, transmitted].contains(&Went::Limit) {
+            return Ok(Went::Limit);
+        }
+        // Only these can have made work for a stage before them: an expired ask lets the next write go, inputs that
+        // were told must be looked at once more to be woken by their next change.
+        Ok(if timed == Went::Busy || looked == Went::Busy {
+            Went::Busy
+        } else {
+            Went::Idle
+        })
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+        let handle = &self.task.handle;
+        for _ in 0..READS_A_TURN {
+            if handle.reading_paused() {
+                return Ok(Went::Idle);
+            }
+            let read = with_scratch(|buffer| {
+                self.uart
+                    .poll_read(cx, buffer)
+                    .map_ok(|count| Bytes::copy_from_slice(&buffer[..count]))
+            });
+            match read {
+                Poll::Pending => {
+                    self.backlog = 0;
+                    return Ok(Went::Idle);
+                }
+                Poll::Ready(Ok(bytes)) => {
+                    self.backlog = self.backlog.saturating_add(bytes.len());
+                    let now = Instant::now();
+                    handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
+                }
+                Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
+            }
+        }
+        Ok(Went::Limit)
+    }
+
+    fn act(&mut self) -> Result<Went, String> {
+        let mut went = Went::Idle;
+        for _ in 0..ACTIONS_A_TURN {
+            let now = Instant::now();
+            let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
+                return Ok(went);
+            };
+            went = Went::Busy;
+            let done = match action {
+                Action::Apply(wanted) => self.uart.apply(wanted).map(ActionDone::Line),
+                Action::SetOutputs(change) => {
+                    self.uart.set_outputs(change).map(ActionDone::Outputs)
+                }
+                Action::SetBreak(on) => self.uart.set_break(on).map(|()| ActionDone::Done),
+                Action::Purge(queues) => self.uart.purge(queues).map(|()| ActionDone::Done),
+            };
+            let done = match done {
+                Ok(done) => Ok(done),
+                Err(error @ PortError::Gone { .. }) => return Err(self.gone("an action", error)),
+                Err(error) => Err(error.to_string()),
+            };
+            match done {
+                Ok(ActionDone::Line(line)) => {
+                    self.task.line = line;
+                    self.task.handle.set_line(line);
+                }
+                Ok(ActionDone::Outputs(outputs)) => self.task.outputs = outputs,
+                Ok(ActionDone::Done) | Err(_) => {}
+            }
+            let now = Instant::now();
+            self.task
+                .handle
+                .drive(now, |hub| hub.handle_action_done(now, done));
+        }
+        Ok(Went::Limit)
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+        let handle = &self.task.handle;
+        let mut went = Went::Idle;
+        for _ in 0..WRITES_A_TURN {
+            let now = Instant::now();
+            let Some(bytes) = handle.drive(now, |hub| hub.poll_transmit(now)) else {
+                return Ok(went);
+            };
+            match self.uart.poll_write(cx, &bytes) {
+                Poll::Pending => return Ok(went),
+                Poll::Ready(Ok(count)) => {
+                    went = Went::Busy;
+                    let now = Instant::now();
+                    handle.drive(now, |hub| hub.handle_transmitted(now, count));
+                }
+                Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
+            }
+        }
+        Ok(Went::Limit)
+    }
+
+    fn time(&mut self, cx: &mut Context<'_>) -> Went {
+        let handle = &self.task.handle;
+        let at = handle.timeout();
+        if !self.alarm.poll(cx, at) {
+            return Went::Idle;
+        }
+        let now = Instant::now();
+        handle.drive(now, |hub| hub.handle_timeout(now));
+        Went::Busy
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+        let handle = &self.task.handle;
+        if !handle.has_readers() {
+            return Ok(Went::Idle);
+        }
+        match self.uart.poll_inputs(cx) {
+            Poll::Pending => Ok(Went::Idle),
+            Poll::Ready(Ok(inputs)) => {
+                let now = Instant::now();
+                handle.drive(now, |hub| hub.handle_inputs(now, inputs));
+                Ok(Went::Busy)
+            }
+            Poll::Ready(Err(error)) => Err(self.gone("looking at the input lines", error)),
+        }
+    }
+
+    /// The reason for giving the device up. Errors of reading and writing that are not [`PortError::Gone`] are treated
+    /// as it: a stream with a hole in it must not be passed off as whole.
+    fn gone(&self, doing: &'static str, error: PortError) -> String {
+        match error {
+            PortError::Gone { reason, .. } => reason,
+            error => {
+                tracing::error!(port = %self.task.handle.name(), doing, %error, "device given up");
+                error.to_string()
+            }
+        }
+    }
+}
+
+/// One timer that is moved, not made anew; made when first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    /// Whether this moment has come; if not, the task is woken when it does. `None`: never.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
+        let Some(at) = at else {
+            return false;
+        };
+        if at <= Instant::now() {
+            return true;
+        }
+        let at = tokio::time::Instant::from_std(at);
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
