@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use uartnet_client::Address;
 
-use crate::commands::{ask, info, ls, purge, run, send, set, signal};
+use crate::commands::{ask, attach, info, ls, purge, run, send, set, signal, watch};
 
 /// Talks to boards through a uartd gateway.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ use crate::commands::{ask, info, ls, purge, run, send, set, signal};
 Examples:
   uart ls                          which ports are there
   uart ask sim0 \"LED ON\"           one command, the board's answer and nothing else
+  uart attach sim0                 type to the board; Ctrl-] ? helps, Ctrl-] . quits
+  uart watch board0 board1         lines of several boards with timestamps
 
 Exit codes:
   0  done
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Ask(ask::Ask),
     Ls(ls::Ls),
     Info(info::Info),
+    Attach(attach::Attach),
+    Watch(watch::Watch),
     Set(set::Set),
     Signal(signal::Signal),
     Run(run::Run),

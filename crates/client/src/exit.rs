@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Unreachable,
     /// 4: no answer in time.
     TimedOut,
+    /// 128 and its number: a signal ended it.
+    Signal(u8),
 }
 
 /// Something typed that makes no sense, and that only shows after parsing.
@@ -57,6 +59,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Unreachable => 3,
             Exit::TimedOut => 4,
+            Exit::Signal(number) => 128 + number,
         }
     }
 }

@@ -232,7 +232,10 @@ impl Follower {
                 let gap = self.resume.handle_gap(from, to, why);
                 self.ready.extend(gap.map(Followed::Read));
             }
-            Event::Written { offset, .. } => self.outbox.handle_written(offset),
+            Event::Written { offset, .. } => {
+                self.outbox.handle_written(offset);
+                self.ready.push_back(Followed::Event(event));
+            }
             Event::WriteLost { from, to, .. } => {
                 self.outbox.handle_lost(from..to);
                 self.ready.push_back(Followed::Event(event));

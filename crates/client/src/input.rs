@@ -8,6 +8,27 @@ use tokio::sync::mpsc::{Receiver, channel};
 /// The longest line taken, in bytes. No gateway takes a longer frame anyway.
 const LINE: u64 = 1 << 20;
 
+/// What is read from stdin, in pieces as they arrive. The channel ends with the input.
+pub(crate) fn pieces() -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = channel(1);
+    spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            let piece = match io::stdin().lock().read(&mut buffer) {
+                Ok(0) => return,
+                Ok(length) => Ok(buffer[..length].to_vec()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let failed = piece.is_err();
+            if sender.blocking_send(piece).is_err() || failed {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
 /// The lines of stdin, without their ends (LF or CR LF). The channel ends with the input.
 pub(crate) fn lines() -> Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = channel(1);

@@ -3,10 +3,19 @@
 
 mod cli;
 mod commands;
+mod escape;
 mod exit;
 mod input;
+mod lines;
+mod notice;
 mod output;
+mod record;
+mod remap;
 mod sanitize;
+mod screen;
+mod start;
+mod style;
+mod terminal;
 
 use std::process::ExitCode;
 

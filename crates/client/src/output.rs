@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::sanitize::harmless;
+use crate::style::Style;
 
 /// Writes bytes to stdout as they are, at once.
 pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
@@ -35,7 +36,7 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Writes a table to stdout, each column as wide as its widest cell; the cells are made harmless first.
+/// Writes a table to stdout.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
     bytes(layout(rows).as_bytes())
 }
@@ -45,7 +46,14 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "uart: {text}");
 }
 
-fn layout<const N: usize>(rows: &[[String; N]]) -> String {
+/// Says on stderr what happened, apart from the board's words.
+pub(crate) fn notice(text: &str) {
+    let line = Style::of(&io::stderr()).notice(&format!("[uart] {text}"));
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A table as text, each column as wide as its widest cell; the cells are made harmless first.
+pub(crate) fn layout<const N: usize>(rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
         .map(|row| row.each_ref().map(|cell| harmless(cell.as_bytes())))

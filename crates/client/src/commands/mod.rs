@@ -1,6 +1,7 @@
 //! The commands, one file each: its options, its help, and what it does with a gateway. Nothing here knows frames.
 
 pub(crate) mod ask;
+pub(crate) mod attach;
 pub(crate) mod info;
 pub(crate) mod ls;
 pub(crate) mod purge;
@@ -8,8 +9,10 @@ pub(crate) mod run;
 pub(crate) mod send;
 pub(crate) mod set;
 pub(crate) mod signal;
+pub(crate) mod watch;
 
 use anyhow::Result;
+use tokio::time::{Instant, sleep_until};
 use uartnet_client::Session;
 
 use crate::cli::{Cli, Command, Common};
@@ -23,6 +26,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Ask(ask) => ask.run(common).await,
         Command::Ls(ls) => ls.run(common).await,
         Command::Info(info) => info.run(common).await,
+        Command::Attach(attach) => attach.run(common).await,
+        Command::Watch(watch) => watch.run(common).await,
         Command::Set(set) => set.run(common).await,
         Command::Signal(signal) => signal.run(common).await,
         Command::Run(run) => run.run(common).await,
@@ -33,4 +38,12 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
 /// A session with the gateway that was named.
 async fn connect(common: &Common) -> Result<Session> {
     Ok(Session::connect(&common.gateway, common.connect_timeout).await?)
+}
+
+/// Ready at an instant, or never.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
 }
