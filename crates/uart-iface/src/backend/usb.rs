@@ -192,3 +192,289 @@ impl Wanted {
         spec
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_spec_says_which_adapter_is_meant() {
+        for (text, serial, interface) in [
+            ("0403:6001", None, None),
+            ("0403:6001:A5069RR4", Some("A5069RR4"), None),
+            ("0403:6001:if02", None, Some(2)),
+            ("0403:6001:A5:if0A", Some("A5"), Some(10)),
+            // As Espressif's chips have them.
+            (
+                "0403:6001:7C:DF:A1:E0:12:34",
+                Some("7C:DF:A1:E0:12:34"),
+                None,
+            ),
+            ("0403:6001:iffy", Some("iffy"), None),
+            ("0403:6001:if+1", Some("if+1"), None),
+        ] {
+            let expected = Wanted {
+                vendor: 0x0403,
+                product: 0x6001,
+                serial: serial.map(str::to_owned),
+                interface,
+            };
+            assert_eq!(Wanted::parse(text), Ok(expected.clone()), "{text}");
+            assert_eq!(
+                Wanted::parse(&expected.to_spec()["usb:".len()..]),
+                Ok(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_spec_names_the_part_and_what_would_be_right() {
+        for (spec, problem) in [
+            (
+                "usb:",
+                "vendor id is missing: four hexadecimal digits, as in usb:0403:6001",
+            ),
+            ("usb:0403", "product id is missing"),
+            ("usb:0403:", "product id is missing"),
+            ("usb:403:6001", "vendor id \"403\" should be four"),
+            ("usb:+403:6001", "vendor id \"+403\" should be four"),
+            ("usb:0403:60x1", "product id \"60x1\" should be four"),
+            (
+                "usb:0403:6001:",
+                "serial number after the last \":\" is missing",
+            ),
+            (
+                "usb:0403:6001::if00",
+                "serial number after the last \":\" is missing",
+            ),
+        ] {
+            let error = Usb.parse(spec, &spec["usb:".len()..]).unwrap_err();
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_adapter_is_found_by_what_it_is_and_under_its_name_of_today() {
+        let fake = Fake::new();
+        let mut device = fake.device("0403:6001:A5069RR4");
+        let open =
+            |device: &mut UsbDevice| device.open(LineSettings::default(), OutputSignals::ASSERTED);
+        assert!(matches!(open(&mut device), Err(OpenError::NotFound { .. })));
+
+        fake.adapter("1-1", "0403:6001", Some("A5069RR4"), &[("ttyUSB0", "00")]);
+        let terminal = fake.plug_in("ttyUSB0");
+        let port = open(&mut device).unwrap();
+        assert!(format!("{port:?}").contains("usb:0403:6001:A5069RR4"));
+        drop((port, terminal));
+
+        fake.unplug("1-1", "ttyUSB0");
+        assert!(matches!(open(&mut device), Err(OpenError::NotFound { .. })));
+        fake.adapter("1-2", "0403:6001", Some("A5069RR4"), &[("ttyUSB7", "00")]);
+        let _terminal = fake.plug_in("ttyUSB7");
+        open(&mut device).unwrap();
+    }
+
+    #[test]
+    fn a_spec_that_fits_several_is_answered_with_the_specs_to_choose_from() {
+        let fake = Fake::new();
+        fake.adapter("1-1", "0403:6001", Some("A"), &[("ttyUSB0", "00")]);
+        fake.adapter("1-2", "0403:6001", Some("B"), &[("ttyUSB1", "00")]);
+        fake.adapter(
+            "1-3",
+            "0403:6011",
+            Some("C"),
+            &[("ttyUSB2", "00"), ("ttyUSB3", "01")],
+        );
+        let resolve = |spec| fake.device(spec).resolve();
+        assert_eq!(
+            resolve("0403:6001").unwrap_err().to_string(),
+            "cannot open usb:0403:6001: it fits usb:0403:6001:A and usb:0403:6001:B; write which one is meant"
+        );
+        assert_eq!(
+            resolve("0403:6011:C").unwrap_err().to_string(),
+            "cannot open usb:0403:6011:C: it fits usb:0403:6011:C:if00 and usb:0403:6011:C:if01; \
+             write which one is meant"
+        );
+        assert_eq!(resolve("0403:6001:B").unwrap().name, "ttyUSB1");
+        assert_eq!(resolve("0403:6011:if01").unwrap().name, "ttyUSB3");
+    }
+
+    #[test]
+    fn adapters_are_listed_by_the_most_stable_name_they_have() {
+        let fake = Fake::new();
+        fake.adapter("1-1", "0403:6001", Some("A5069RR4"), &[("ttyUSB10", "00")]);
+        fake.adapter("1-2", "1a86:7523", None, &[("ttyUSB2", "00")]);
+        fake.adapter("1-3", "2341:0043", None, &[("ttyACM0", "00")]);
+        fake.adapter("1-4", "2341:0043", None, &[("ttyACM1", "00")]);
+        fake.link("serial/by-path/pci-0000:00:14.0-usb-0:4:1.0", "ttyACM1");
+        fake.link(
+            "serial/by-path/pci-0000:00:14.0-usb-0:1:1.0-port0",
+            "ttyUSB10",
+        );
+        fake.link("serial/by-id/usb-FTDI_A5069RR4-if00-port0", "ttyUSB10");
+
+        let found = found_in(&fake.system());
+        let dev = fake.system().dev.display().to_string();
+        let specs: Vec<&str> = found.iter().map(|device| device.spec.as_str()).collect();
+        assert_eq!(
+            specs,
+            [
+                // Two that say the same of themselves: by their place, or for want of a link by their name of today.
+                &format!("{dev}/ttyACM0"),
+                &format!("{dev}/serial/by-path/pci-0000:00:14.0-usb-0:4:1.0"),
+                "usb:1a86:7523",
+                "usb:0403:6001:A5069RR4",
+            ]
+        );
+        let ftdi = &found[3];
+        assert_eq!(ftdi.path, fake.system().dev.join("ttyUSB10"));
+        let links: Vec<String> = ftdi
+            .links
+            .iter()
+            .map(|link| link.display().to_string())
+            .collect();
+        assert_eq!(links.len(), 2);
+        assert!(
+            links[0].contains("by-id") && links[1].contains("by-path"),
+            "{links:?}"
+        );
+        assert_eq!(
+            ftdi.description,
+            "Maker Thing[2J, serial A5069RR4, interface 00 Port, driver ftdi_sio"
+        );
+        // What is listed can be written into a config.
+        for spec in specs {
+            crate::backend::parse_device(spec).unwrap();
+        }
+    }
+
+    #[test]
+    fn on_board_ports_are_listed_only_if_the_kernel_found_a_uart() {
+        let fake = Fake::new();
+        fake.on_board("ttyS0", "4\n");
+        fake.on_board("ttyS1", "0\n");
+        fake.virtual_console("tty1");
+        fake.adapter("1-1", "0403:6001", None, &[("ttyUSB0", "00")]);
+        let names: Vec<String> = fake
+            .system()
+            .serial_ttys()
+            .into_iter()
+            .map(|tty| tty.name)
+            .collect();
+        assert_eq!(names, ["ttyS0", "ttyUSB0"]);
+    }
+
+    /// A /sys and a /dev of the test's own, laid out as the kernel does.
+    struct Fake(TempDir);
+
+    impl Fake {
+        fn new() -> Fake {
+            let fake = Fake(tempfile::tempdir().unwrap());
+            fs::create_dir_all(fake.0.path().join("sys/class/tty")).unwrap();
+            fs::create_dir_all(fake.0.path().join("dev")).unwrap();
+            fake
+        }
+
+        fn system(&self) -> System {
+            System {
+                sys: self.0.path().join("sys"),
+                dev: self.0.path().join("dev"),
+            }
+        }
+
+        fn device(&self, wanted: &str) -> UsbDevice {
+            UsbDevice {
+                spec: format!("usb:{wanted}"),
+                wanted: Wanted::parse(wanted).unwrap(),
+                system: self.system(),
+            }
+        }
+
+        /// `ids` is `VID:PID`; `ttys` are names with interface numbers.
+        fn adapter(&self, place: &str, ids: &str, serial: Option<&str>, ttys: &[(&str, &str)]) {
+            let (vendor, product) = ids.split_once(':').unwrap();
+            let usb = self
+                .system()
+                .sys
+                .join("devices/pci0000:00/usb1")
+                .join(place);
+            self.attribute(&usb, "idVendor", vendor);
+            self.attribute(&usb, "idProduct", product);
+            self.attribute(&usb, "manufacturer", "Maker");
+            // A device may say anything of itself, also what would clear a terminal.
+            self.attribute(&usb, "product", "Thing\x1b[2J");
+            if let Some(serial) = serial {
+                self.attribute(&usb, "serial", serial);
+            }
+            for (tty, number) in ttys {
+                let interface = usb.join(format!("{place}:1.{number}"));
+                self.attribute(&interface, "bInterfaceNumber", number);
+                self.attribute(&interface, "interface", "Port");
+                let port = interface.join(tty);
+                fs::create_dir_all(&port).unwrap();
+                symlink("../../bus/usb-serial/drivers/ftdi_sio", port.join("driver")).unwrap();
+                self.class_entry(tty, &port);
+            }
+        }
+
+        fn on_board(&self, tty: &str, port_type: &str) {
+            let device = self
+                .system()
+                .sys
+                .join("devices/platform/serial8250")
+                .join(tty);
+            fs::create_dir_all(&device).unwrap();
+            self.class_entry(tty, &device);
+            self.attribute(
+                &self.system().sys.join("class/tty").join(tty),
+                "type",
+                port_type,
+            );
+        }
+
+        fn virtual_console(&self, tty: &str) {
+            fs::create_dir_all(self.system().sys.join("class/tty").join(tty)).unwrap();
+        }
+
+        fn class_entry(&self, tty: &str, device: &Path) {
+            let entry = device.join("tty").join(tty);
+            fs::create_dir_all(&entry).unwrap();
+            symlink(device, entry.join("device")).unwrap();
+            symlink(&entry, self.system().sys.join("class/tty").join(tty)).unwrap();
+        }
+
+        fn attribute(&self, folder: &Path, name: &str, text: &str) {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join(name), format!("{text}\n")).unwrap();
+        }
+
+        fn link(&self, link: &str, tty: &str) {
+            let link = self.system().dev.join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(format!("../../{tty}"), link).unwrap();
+        }
+
+        /// Puts a terminal behind the device file, for as long as what is returned lives.
+        fn plug_in(&self, tty: &str) -> std::os::fd::OwnedFd {
+            let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+            unlockpt(&master).unwrap();
+            let path = ptsname(&master, Vec::new()).unwrap();
+            symlink(path.to_str().unwrap(), self.system().dev.join(tty)).unwrap();
+            master
+        }
+
+        fn unplug(&self, place: &str, tty: &str) {
+            let sys = self.system().sys;
+            fs::remove_dir_all(sys.join("devices/pci0000:00/usb1").join(place)).unwrap();
+            fs::remove_file(sys.join("class/tty").join(tty)).unwrap();
+            fs::remove_file(self.system().dev.join(tty)).unwrap();
+        }
+    }
+}

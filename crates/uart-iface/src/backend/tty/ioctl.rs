@@ -215,6 +215,15 @@ struct SerialStruct {
     iomap_base: c_ulong,
 }
 
+/// TIOCPKT: the master of a pseudo-terminal is told what happens to its terminal side, one byte before each read.
+/// Tests see by it whether a terminal was touched.
+#[cfg(test)]
+pub(super) fn set_packet_mode(master: BorrowedFd<'_>) -> Result<(), Errno> {
+    let on: c_int = 1;
+    // SAFETY: TIOCPKT reads one int.
+    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCPKT, &on) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

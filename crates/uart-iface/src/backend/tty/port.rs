@@ -110,29 +110,11 @@ impl TtyPort {
     /// Makes the output lines `wanted`, given that all lines are `now`.
     fn drive(&mut self, now: ModemBits, wanted: OutputSignals) -> Result<(), PortError> {
         let fd = self.stream.as_fd();
-        let current = outputs_of(now);
-        let mut asserted = ModemBits::NONE;
-        let mut released = ModemBits::NONE;
-        for (line, is, should_be) in [
-            (ModemBits::DTR, current.dtr, wanted.dtr),
-            (ModemBits::RTS, current.rts, wanted.rts),
-        ] {
-            if is != should_be {
-                asserted = asserted.with(line, should_be);
-                released = released.with(line, !should_be);
-            }
-        }
-        let (doing, done) = match (asserted == ModemBits::NONE, released == ModemBits::NONE) {
-            (true, true) => return Ok(()),
-            (false, true) => ("TIOCMBIS", ioctl::assert_modem_lines(fd, asserted)),
-            (true, false) => ("TIOCMBIC", ioctl::release_modem_lines(fd, released)),
-            // Boards that are reset through both lines would see the state in between.
-            (false, false) => {
-                let all = now
-                    .with(ModemBits::DTR, wanted.dtr)
-                    .with(ModemBits::RTS, wanted.rts);
-                ("TIOCMSET", ioctl::set_modem_lines(fd, all))
-            }
+        let (doing, done) = match Drive::from(now, wanted) {
+            Drive::Nothing => return Ok(()),
+            Drive::Assert(lines) => ("TIOCMBIS", ioctl::assert_modem_lines(fd, lines)),
+            Drive::Release(lines) => ("TIOCMBIC", ioctl::release_modem_lines(fd, lines)),
+            Drive::Set(lines) => ("TIOCMSET", ioctl::set_modem_lines(fd, lines)),
         };
         done.map_err(|errno| self.stream.error(doing, errno))
     }
@@ -254,6 +236,40 @@ impl Port for TtyPort {
     }
 }
 
+/// What to tell the driver so that the output lines become what is wanted.
+#[derive(Debug, PartialEq, Eq)]
+enum Drive {
+    Nothing,
+    /// These lines, and no other.
+    Assert(ModemBits),
+    /// These lines, and no other.
+    Release(ModemBits),
+    /// All lines at once, for a change in both directions: boards that are reset through both lines would see the
+    /// state in between.
+    Set(ModemBits),
+}
+
+impl Drive {
+    fn from(now: ModemBits, wanted: OutputSignals) -> Drive {
+        let (mut asserted, mut released) = (ModemBits::NONE, ModemBits::NONE);
+        for (line, wanted) in [(ModemBits::DTR, wanted.dtr), (ModemBits::RTS, wanted.rts)] {
+            if now.has(line) != wanted {
+                asserted = asserted.with(line, wanted);
+                released = released.with(line, !wanted);
+            }
+        }
+        match (asserted == ModemBits::NONE, released == ModemBits::NONE) {
+            (true, true) => Drive::Nothing,
+            (false, true) => Drive::Assert(asserted),
+            (true, false) => Drive::Release(released),
+            (false, false) => {
+                let all = now.with(ModemBits::DTR, wanted.dtr);
+                Drive::Set(all.with(ModemBits::RTS, wanted.rts))
+            }
+        }
+    }
+}
+
 /// Opens the file without waiting for a carrier, and without it becoming our controlling terminal.
 fn open_file(spec: &str, path: &Path) -> Result<OwnedFd, OpenError> {
     let not_found = || OpenError::NotFound {
@@ -329,5 +345,41 @@ fn inputs_of(lines: ModemBits) -> InputSignals {
         dsr: lines.has(ModemBits::DSR),
         ri: lines.has(ModemBits::RI),
         dcd: lines.has(ModemBits::DCD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lines_that_differ_are_driven_and_both_at_once_if_they_cross() {
+        let (none, dtr, rts) = (ModemBits::NONE, ModemBits::DTR, ModemBits::RTS);
+        let both = dtr.with(ModemBits::RTS, true);
+        // The driver tells the inputs too, and ignores them when it is told.
+        let cts = |lines: ModemBits| lines.with(ModemBits::CTS, true);
+        for (now, wanted, drive) in [
+            (both, (true, true), Drive::Nothing),
+            (none, (false, false), Drive::Nothing),
+            (none, (true, true), Drive::Assert(both)),
+            (cts(dtr), (true, true), Drive::Assert(rts)),
+            (cts(both), (false, true), Drive::Release(dtr)),
+            (both, (false, false), Drive::Release(both)),
+            (dtr, (false, true), Drive::Set(rts)),
+            (cts(rts), (true, false), Drive::Set(cts(dtr))),
+        ] {
+            let (wanted_dtr, wanted_rts) = wanted;
+            let wanted = OutputSignals {
+                dtr: wanted_dtr,
+                rts: wanted_rts,
+            };
+            assert_eq!(Drive::from(now, wanted), drive, "{now:?} to {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_number() {
+        assert_eq!(group_name(0).as_deref(), Some("root"));
+        assert_eq!(group_name(u32::MAX), None);
     }
 }

@@ -181,7 +181,9 @@ fn decode(termios: &Termios) -> Option<LineSettings> {
 mod tests {
     use super::*;
     use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use super::super::ioctl::set_packet_mode;
 
     /// Every combination of everything but the baud rate, and a few rates.
     fn all_settings() -> Vec<LineSettings> {
@@ -210,14 +212,19 @@ mod tests {
         all
     }
 
-    fn some_termios() -> Termios {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        tcgetattr(openpt(flags).unwrap()).unwrap()
+    /// Our side of a pseudo-terminal, and the terminal side.
+    fn pseudo_terminal() -> (OwnedFd, OwnedFd) {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = ioctl_tiocgptpeer(&master, flags).unwrap();
+        (master, terminal)
     }
 
     #[test]
     fn what_termios_can_express_comes_back_and_the_rest_is_refused_by_name() {
-        let mut termios = some_termios();
+        let (_master, terminal) = pseudo_terminal();
+        let mut termios = tcgetattr(terminal).unwrap();
         let mut refused = 0;
         for settings in all_settings() {
             match encode(settings, &mut termios) {
@@ -241,16 +248,37 @@ mod tests {
 
     #[test]
     fn raw_mode_leaves_nothing_that_changes_swallows_or_adds_bytes() {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        unlockpt(&master).unwrap();
-        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        set_up(slave.as_fd(), "9600-8n1".parse().unwrap()).unwrap();
-        let termios = tcgetattr(&slave).unwrap();
+        let (_master, terminal) = pseudo_terminal();
+        set_up(terminal.as_fd(), "9600-8n1".parse().unwrap()).unwrap();
+        let termios = tcgetattr(&terminal).unwrap();
         assert_eq!(termios.input_modes, InputModes::empty());
         assert_eq!(termios.output_modes, OutputModes::empty());
         assert_eq!(termios.local_modes, LocalModes::empty());
         let control = termios.control_modes;
         assert!(control.contains(ControlModes::CREAD | ControlModes::CLOCAL));
         assert!(!control.contains(ControlModes::HUPCL));
+    }
+
+    #[test]
+    fn settings_in_force_do_not_touch_the_terminal() {
+        const SETTINGS_CHANGED: u8 = 0x40; // TIOCPKT_IOCTL
+        let (master, terminal) = pseudo_terminal();
+        set_up(terminal.as_fd(), LineSettings::default()).unwrap();
+        // Only a terminal in this mode tells its master.
+        let mut termios = tcgetattr(&terminal).unwrap();
+        termios.local_modes |= LocalModes::EXTPROC;
+        tcsetattr(&terminal, OptionalActions::Now, &termios).unwrap();
+        set_packet_mode(master.as_fd()).unwrap();
+        rustix::io::ioctl_fionbio(&master, true).unwrap();
+        let told = || {
+            let mut byte = [0];
+            rustix::io::read(&master, &mut byte).map(|_| byte[0])
+        };
+
+        apply(terminal.as_fd(), LineSettings::default()).unwrap();
+        in_force(terminal.as_fd()).unwrap();
+        assert_eq!(told(), Err(Errno::AGAIN));
+        apply(terminal.as_fd(), "9600-8n1".parse().unwrap()).unwrap();
+        assert_eq!(told(), Ok(SETTINGS_CHANGED));
     }
 }
