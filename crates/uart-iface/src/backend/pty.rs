@@ -54,8 +54,9 @@ impl Backend for Pty {
         }
         Ok(Box::new(PtyDevice {
             spec: spec.to_owned(),
-            link: rest.into(),
-            made: None,
+            path: rest.into(),
+            pair: None,
+            link: None,
         }))
     }
 }
@@ -64,14 +65,9 @@ impl Backend for Pty {
 #[derive(Debug)]
 struct PtyDevice {
     spec: String,
-    link: PathBuf,
-    made: Option<Made>,
-}
-
-#[derive(Debug)]
-struct Made {
-    pair: Arc<Pair>,
-    link: Link,
+    path: PathBuf,
+    pair: Option<Arc<Pair>>,
+    link: Option<Link>,
 }
 
 impl Device for PtyDevice {
@@ -89,28 +85,24 @@ impl Device for PtyDevice {
             doing,
             source,
         };
-        let made = match self.made.take() {
-            // Somebody may have cleaned up where the link was.
-            Some(made) if made.link.is_in_place() => made,
-            earlier => {
-                let pair = match earlier {
-                    Some(made) => made.pair,
-                    None => Arc::new(Pair::make().map_err(failed)?),
-                };
-                let link = Link::place(&self.spec, &self.link, &pair.path)?;
-                Made { pair, link }
-            }
+        let pair = match &self.pair {
+            Some(pair) => Arc::clone(pair),
+            None => Arc::new(Pair::make().map_err(failed)?),
         };
-        let made = self.made.insert(made);
-        let our_side = made
-            .pair
+        self.pair = Some(Arc::clone(&pair));
+        // Somebody may have cleaned up where the link was. The old one goes first, because its end removes what is there.
+        if !self.link.as_ref().is_some_and(Link::is_in_place) {
+            self.link = None;
+            self.link = Some(Link::place(&self.spec, &self.path, &pair.path)?);
+        }
+        let ours = pair
             .ours
             .try_clone()
             .map_err(|error| failed(("dup", error)))?;
-        let stream = Stream::new(our_side, &self.spec).map_err(|error| failed(("epoll", error)))?;
+        let stream = Stream::new(ours, &self.spec).map_err(|error| failed(("epoll", error)))?;
         Ok(Box::new(PtyPort {
             stream,
-            pair: Arc::clone(&made.pair),
+            pair,
             line,
             outputs,
         }))
