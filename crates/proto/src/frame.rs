@@ -1,7 +1,7 @@
 //! The frame: `LEN_PAYLOAD`, where LEN is decimal ASCII and counts the whole frame, its own digits and the underscore
 //! included. Not what a payload means; that is [`crate::message`].
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::text::{decimal_digits, put_decimal, shown};
 
@@ -135,7 +135,7 @@ pub fn encode(parts: &[&[u8]], out: &mut BytesMut) {
 /// alive, however large the read was that brought it.
 #[derive(Debug)]
 pub struct FrameDecoder {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     /// How much of `buffer` belongs to frames already given.
     taken: usize,
     /// The position of `buffer`'s first byte in the stream.
@@ -148,7 +148,7 @@ impl FrameDecoder {
     /// A decoder that refuses frames longer than `max_frame` bytes (at least 2), before buffering them.
     pub fn new(max_frame: usize) -> FrameDecoder {
         FrameDecoder {
-            buffer: BytesMut::new(),
+            buffer: Vec::new(),
             taken: 0,
             position: 0,
             max_frame: max_frame.max(2),
@@ -159,6 +159,15 @@ impl FrameDecoder {
     /// How many bytes wait for the rest of their frame, or for [`FrameDecoder::poll_frame`].
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.taken
+    }
+
+    /// Whether [`FrameDecoder::poll_frame`] has nothing to give before more bytes arrive: neither a payload nor an error.
+    pub fn buffered_is_unfinished(&self) -> bool {
+        let whole = |prefix: Prefix| prefix.frame <= self.buffered();
+        self.failed.is_none()
+            && self
+                .parse_prefix()
+                .is_ok_and(|prefix| !prefix.is_some_and(whole))
     }
 
     /// How many bytes of memory the decoder holds.
@@ -182,15 +191,14 @@ impl FrameDecoder {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let pending = &self.buffer[self.taken..];
-        match Prefix::parse(pending, self.position + self.taken as u64, self.max_frame) {
-            Ok(Some(prefix)) if prefix.frame <= pending.len() => Ok(Some(self.take(prefix))),
+        match self.parse_prefix() {
+            Ok(Some(prefix)) if prefix.frame <= self.buffered() => Ok(Some(self.take(prefix))),
             Ok(_) => {
                 self.give_back();
                 Ok(None)
             }
             Err(error) => {
-                self.buffer = BytesMut::new();
+                self.buffer = Vec::new();
                 self.taken = 0;
                 self.failed = Some(error.clone());
                 Err(error)
@@ -229,6 +237,14 @@ impl FrameDecoder {
         Ok(())
     }
 
+    fn parse_prefix(&self) -> Result<Option<Prefix>, FrameError> {
+        Prefix::parse(
+            &self.buffer[self.taken..],
+            self.position + self.taken as u64,
+            self.max_frame,
+        )
+    }
+
     /// Takes the frame that begins at `taken` and is wholly there.
     fn take(&mut self, prefix: Prefix) -> Bytes {
         let begin = self.taken + prefix.prefix;
@@ -238,20 +254,18 @@ impl FrameDecoder {
             self.taken = end;
             return Bytes::copy_from_slice(&self.buffer[begin..end]);
         }
-        let rest = BytesMut::from(&self.buffer[end..]);
-        let mut whole = std::mem::replace(&mut self.buffer, rest);
+        let rest = self.buffer.split_off(end);
+        let whole = std::mem::replace(&mut self.buffer, rest);
         self.position += end as u64;
         self.taken = 0;
-        whole.truncate(end);
-        whole.advance(begin);
-        whole.freeze()
+        Bytes::from(whole).slice(begin..)
     }
 
     /// Forgets what was taken; keeps no more memory than what is left of it.
     fn give_back(&mut self) {
         if self.taken > 0 {
             self.position += self.taken as u64;
-            self.buffer = BytesMut::from(&self.buffer[self.taken..]);
+            self.buffer = self.buffer.split_off(self.taken);
             self.taken = 0;
         }
     }

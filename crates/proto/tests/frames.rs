@@ -359,6 +359,52 @@ fn nothing_is_held_between_frames_and_little_inside_one() {
 }
 
 #[test]
+fn a_small_payload_does_not_keep_the_read_it_came_in() {
+    for (before, payload) in [(0, 5), (4_000, 5), (4_000, 20_000), (10, 20_000)] {
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME);
+        let read = [
+            frame(b"before").repeat(before),
+            frame(&vec![b'x'; payload]),
+            frame(b"behind").repeat(4_000),
+        ];
+        decoder.handle_input(&read.concat());
+        for _ in 0..before {
+            decoder.poll_frame().unwrap().unwrap();
+        }
+        let kept = decoder.poll_frame().unwrap().unwrap();
+        while decoder.poll_frame().unwrap().is_some() {}
+        // Nobody else has a share in it, and its memory is not much more than itself.
+        let memory = kept.try_into_mut().unwrap().capacity();
+        assert!(
+            memory <= 4 * payload,
+            "{memory} bytes are kept for {payload}"
+        );
+    }
+}
+
+#[test]
+fn whether_only_more_input_can_help_is_known_without_polling() {
+    let unfinished = |input: &[u8]| {
+        let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME);
+        decoder.handle_input(input);
+        let answer = decoder.buffered_is_unfinished();
+        assert_eq!(
+            answer,
+            decoder.poll_frame() == Ok(None),
+            "{}",
+            input.escape_ascii()
+        );
+        (answer, decoder.buffered_is_unfinished())
+    };
+    assert_eq!(unfinished(b""), (true, true));
+    assert_eq!(unfinished(b"13"), (true, true));
+    assert_eq!(unfinished(b"13_Hello IoT"), (true, true));
+    assert_eq!(unfinished(b"13_Hello IoT!"), (false, true));
+    assert_eq!(unfinished(b"13_Hello IoT!2_"), (false, false));
+    assert_eq!(unfinished(b"oops"), (false, false));
+}
+
+#[test]
 fn a_large_payload_is_not_copied() {
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME);
     decoder.handle_input(&frame(&vec![b'x'; 60_000]));
