@@ -1,14 +1,37 @@
-//! Simulated boards: the list of them, and the one adapter that makes a [`Board`] a [`Port`](crate::Port).
-//! A board itself is pure; the adapter owns the clock, the pacing and the device's comings and goings.
+//! Simulated boards: the list of them, what a board is, and the device spec `sim:NAME?key=value&key=value`.
+//! A board itself is pure; [`port`] is the one adapter that makes it a [`Port`](crate::Port) with a clock.
 
+mod alarm;
+mod echo;
+mod interpreter;
+mod options;
+mod pacer;
+mod port;
+mod random;
+
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Instant;
 
+pub(crate) use alarm::Alarm;
+pub(crate) use options::did_you_mean;
+pub use options::{OptionHelp, Options};
+pub(crate) use pacer::Pacer;
+
 use crate::backend::{Backend, Device};
-use crate::{OutputSignals, SpecError};
+use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
 
 /// Every simulated board. A new one is one file and one line here.
-pub const BOARDS: &[&dyn BoardKind] = &[];
+pub const BOARDS: &[&dyn BoardKind] = &[&interpreter::Kind, &echo::Kind];
+
+/// The option every simulated board has (and the loopback plug too).
+pub const PACE: OptionHelp = OptionHelp {
+    name: "pace",
+    values: "none|line",
+    default: "none",
+    meaning: "bytes arrive at once, or one by one at the baud rate in force",
+};
 
 /// One kind of simulated board: it parses its own options and describes itself.
 pub trait BoardKind: Sync {
@@ -18,6 +41,9 @@ pub trait BoardKind: Sync {
     /// One line for help and documentation.
     fn summary(&self) -> &'static str;
 
+    /// The options it has besides [`PACE`], for help and documentation.
+    fn options(&self) -> &'static [OptionHelp];
+
     /// Builds the board, taking the options it knows out of `options`; what is left is refused by the caller.
     ///
     /// # Errors
@@ -26,21 +52,29 @@ pub trait BoardKind: Sync {
 }
 
 /// A board as a pure state machine: bytes and a `now` in, bytes out. It knows no clock, no thread and no socket.
+///
+/// A board comes to life at the first `now` it is told. No later `now` is before an earlier one.
 pub trait Board: fmt::Debug {
-    /// Bytes arrived on the board's RX pin.
+    /// How many bytes the board can take now without losing any. It grows when output is taken and when time passes.
+    fn input_room(&self) -> usize;
+
+    /// Bytes arrived on the board's RX pin. What is more than [`Board::input_room`] is lost, as on a real board.
     fn handle_input(&mut self, now: Instant, bytes: &[u8]);
 
-    /// The host changed DTR or RTS. Only changes are told.
+    /// The host changed DTR or RTS. Only changes are told; both are off before the first.
     fn handle_outputs(&mut self, _now: Instant, _outputs: OutputSignals) {}
 
-    /// The host began or ended a break.
+    /// The host began or ended a break. Only changes are told.
     fn handle_break(&mut self, _now: Instant, _on: bool) {}
+
+    /// The board lost its power and has it again: everything volatile is as at the beginning.
+    fn handle_power_cycle(&mut self, now: Instant);
 
     /// Appends what the board has sent until `now`. The board is always asked up to `limit` bytes at a time, and keeps
     /// what does not fit: a board that nobody reads is held up, it does not lose bytes.
     fn poll_output(&mut self, now: Instant, limit: usize, out: &mut Vec<u8>);
 
-    /// When the board will next do something by itself.
+    /// When the board will next do something by itself. Before its first moment: `None`.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// Whether the board is there at `now`, and until when that holds. The default: always.
@@ -69,24 +103,119 @@ pub enum Presence {
     },
 }
 
-/// The options of a spec (`pace=line&seed=7`), each taken by whoever knows it.
-#[derive(Debug)]
-pub struct Options;
-/// TODO
+/// How fast bytes travel between a simulated board and the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once. Nothing is lost: the wire waits until the board has room.
+    None,
+    /// One character after the other, at the baud rate in force.
+    Line,
+}
+
+impl Pace {
+    /// Takes the option `pace`.
+    ///
+    /// # Errors
+    /// A value that is neither `none` nor `line`.
+    pub(crate) fn take(options: &mut Options) -> Result<Pace, SpecError> {
+        let pace = options.take(PACE.name, "none or line", |value| match value {
+            "none" => Some(Pace::None),
+            "line" => Some(Pace::Line),
+            _ => None,
+        })?;
+        Ok(pace.unwrap_or(Pace::None))
+    }
+}
+
+/// The backend of simulated boards.
 #[derive(Debug)]
 pub struct Sim;
 
 impl Backend for Sim {
     fn scheme(&self) -> &'static str {
-        todo!()
+        "sim"
     }
+
     fn summary(&self) -> &'static str {
-        todo!()
+        "a simulated board: interpreter, echo"
     }
+
     fn examples(&self) -> &'static [&'static str] {
-        todo!()
+        &[
+            "sim:interpreter",
+            "sim:interpreter?pace=line&seed=7",
+            "sim:echo",
+        ]
     }
-    fn parse(&self, _spec: &str, _rest: &str) -> Result<Box<dyn Device>, SpecError> {
-        todo!()
+
+    fn parse(&self, spec: &str, rest: &str) -> Result<Box<dyn Device>, SpecError> {
+        let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let Some(kind) = BOARDS.iter().find(|kind| kind.name() == name) else {
+            return Err(SpecError::new(spec, unknown_board(name)));
+        };
+        let mut options = Options::parse(spec, &format!("sim:{name}"), query)?;
+        let pace = Pace::take(&mut options)?;
+        let board = kind.build(&mut options)?;
+        options.finish()?;
+        Ok(Box::new(SimDevice {
+            spec: spec.to_owned(),
+            prompt: board.prompt().map(str::to_owned),
+            pace,
+            board: Rc::new(RefCell::new(board)),
+        }))
+    }
+}
+
+fn unknown_board(name: &str) -> String {
+    let names: Vec<&str> = BOARDS.iter().map(|kind| kind.name()).collect();
+    format!(
+        "there is no simulated board \"{name}\"{}; there is {}",
+        did_you_mean(name, names.iter().copied()),
+        names.join(", ")
+    )
+}
+
+/// A simulated board, which lives on while no port to it is open.
+#[derive(Debug)]
+struct SimDevice {
+    spec: String,
+    prompt: Option<String>,
+    pace: Pace,
+    board: SharedBoard,
+}
+
+/// A board, held by its device and by the port to it, if one is open. Only the port touches it then.
+type SharedBoard = Rc<RefCell<Box<dyn Board>>>;
+
+impl Device for SimDevice {
+    fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    fn open(
+        &mut self,
+        line: LineSettings,
+        outputs: OutputSignals,
+    ) -> Result<Box<dyn Port>, OpenError> {
+        if Rc::strong_count(&self.board) > 1 {
+            return Err(OpenError::Busy {
+                path: self.spec.clone().into(),
+                pid: Some(std::process::id()),
+            });
+        }
+        if let Presence::Away { .. } = self.board.borrow_mut().presence(Alarm::now()) {
+            return Err(OpenError::NotFound {
+                spec: self.spec.clone(),
+            });
+        }
+        let spec = self.spec.clone();
+        let board = self.board.clone();
+        Ok(Box::new(port::SimPort::open(
+            spec, board, self.pace, line, outputs,
+        )))
+    }
+
+    fn prompt(&self) -> Option<&str> {
+        self.prompt.as_deref()
     }
 }
