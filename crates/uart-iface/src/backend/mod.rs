@@ -156,3 +156,49 @@ pub fn found_devices() -> Vec<FoundDevice> {
     found.sort_by_key(|device| device.spec.starts_with('/'));
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_spec_is_told_what_would_be_right() {
+        let long = format!("/{}", "x".repeat(MAX_SPEC));
+        for (spec, problem) in [
+            (
+                "",
+                "it is empty; a device is a path that begins with \"/\", usb:…",
+            ),
+            (":", "no kind of device called \"\"; a device is"),
+            ("usv:0403:6001", "called \"usv\" (did you mean \"usb:\"?)"),
+            ("PTY:/tmp/x", "(did you mean \"pty:\"?)"),
+            ("tcp:1.2.3.4:5", "called \"tcp\"; a device is"),
+            ("usb", "(did you mean \"usb:\"?)"),
+            ("ttyUSB0", "(did you mean \"/dev/ttyUSB0\"?)"),
+            ("dev/ttyUSB0", "loopback:…"),
+            ("/dev/tty\0USB0", "the character '\\0' may not stand in it"),
+            ("sim:echo\n", "the character '\\n' may not stand in it"),
+            (&long, "it is 1025 bytes long"),
+        ] {
+            let error = parse_device(spec).unwrap_err();
+            assert!(error.problem.contains(problem), "{error}");
+            assert!(error.to_string().len() < 400, "{error}");
+        }
+    }
+
+    #[test]
+    fn every_backend_describes_itself_and_takes_its_own_examples() {
+        for backend in BACKENDS {
+            assert!(!backend.summary().is_empty());
+            assert!(!backend.examples().is_empty());
+            for example in backend.examples() {
+                let device = parse_device(example).unwrap();
+                assert_eq!(device.spec(), *example);
+            }
+        }
+        let mut schemes: Vec<_> = BACKENDS.iter().map(|backend| backend.scheme()).collect();
+        schemes.sort_unstable();
+        schemes.dedup();
+        assert_eq!(schemes.len(), BACKENDS.len());
+    }
+}
