@@ -172,7 +172,10 @@ mod tests {
             assert!(help.contains("Examples:\n  uartd"), "{help}");
         }
         let mut seen = 0;
-        for sub in command.get_subcommands_mut() {
+        for sub in command
+            .get_subcommands_mut()
+            .filter(|sub| sub.get_name() != "help")
+        {
             let help = sub.render_help().to_string();
             assert!(
                 help.contains(&format!("\n  uartd {}", sub.get_name())),
@@ -233,7 +236,7 @@ mod tests {
             &["uartd", "--log", "loud"],
             &["uartd", "check"],
             &["uartd", "check", "a.toml", "b.toml"],
-            &["uartd", "a=sim:echo", "check", "a.toml"],
+            &["uartd", "devices", "--jsn"],
             &["uartd", "--listen"],
         ] {
             let error = Cli::try_parse_from(arguments).unwrap_err();

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use toml::Spanned;
+use uart_iface::suggest::closest;
 
 use super::problem::{Place, Report, Source, Wrong};
 use super::raw::{RawGateway, RawInterpreter, RawListener, RawPort, Scalar, Written};
@@ -15,15 +16,23 @@ pub(crate) const SETTINGS: &[&str] = &[
     "on_lag", "pacing",
 ];
 
+/// What may be typed in place of a port.
+const COMMANDS: [&str; 3] = ["check", "devices", "help"];
+
 /// Reads `NAME=DEVICE[,SETTINGS]`.
 pub(super) fn port(source: &Source, report: &mut Report) -> Option<Spanned<RawPort>> {
     let argument = Argument { source };
     let text = &source.text;
     let Some((name, device_and_settings)) = argument.split(0..text.len(), '=') else {
-        let help = match uart_iface::suggest::closest(text, ["check", "devices", "help"]) {
-            Some(command) => format!(
-                "did you mean the command \"{command}\"? A port is NAME=DEVICE, e.g. board0=/dev/ttyUSB0"
-            ),
+        let help = match closest(text, COMMANDS) {
+            Some(command) if command == text => {
+                format!(
+                    "the command \"{command}\" stands first, and without ports: uartd {command}"
+                )
+            }
+            Some(command) => {
+                format!("did you mean the command \"{command}\"? A port is NAME=DEVICE")
+            }
             None => "write NAME=DEVICE, e.g. board0=/dev/ttyUSB0,115200-8n1".to_owned(),
         };
         report.add(

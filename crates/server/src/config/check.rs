@@ -35,7 +35,7 @@ pub(super) struct Everything<'a> {
 pub(super) fn check(everything: &Everything<'_>, report: &mut Report) -> Config {
     let gateway = gateway(&everything.gateway, report);
     let (ports, names) = ports(&everything.ports, report);
-    let listeners = listeners(&everything.listeners, &names, report);
+    let listeners = listeners(&everything.listeners, &names, ENDPOINTS, report);
     Config {
         gateway,
         ports,
@@ -67,7 +67,7 @@ fn gateway_name(text: &str) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     }
     Err(Wrong::new(
-        format!("\"{}\" is not a gateway name", text.escape_debug()),
+        format!("\"{text}\" is not a gateway name"),
         "write 1 to 64 printable characters",
     ))
 }
@@ -268,6 +268,7 @@ fn sequences(values: &mut Values<'_, '_>, tables: &[Spanned<RawSequence>]) -> Ve
 fn listeners(
     written: &[From<'_, Spanned<RawListener>>],
     ports: &Names,
+    endpoints: &[&'static dyn EndpointKind],
     report: &mut Report,
 ) -> Vec<ListenerConfig> {
     let mut bound: Vec<(ListenAddress, Place<'_>)> = Vec::new();
@@ -280,7 +281,7 @@ fn listeners(
             "[[listen]]",
             ("protocol", &raw.protocol),
             "protocol = \"uartnet\"",
-            protocol,
+            |text| protocol(text, endpoints),
         );
         let address = values.required(
             table,
@@ -329,16 +330,15 @@ fn listeners(
     listeners
 }
 
-fn protocol(text: &str) -> Result<&'static dyn EndpointKind, Wrong> {
-    ENDPOINTS
-        .iter()
-        .find(|endpoint| endpoint.name() == text)
-        .copied()
-        .ok_or_else(|| {
-            let help =
-                values::help_with_words(text, ENDPOINTS.iter().map(|endpoint| endpoint.name()));
-            Wrong::new(format!("\"{text}\" is not a protocol"), help)
-        })
+fn protocol(
+    text: &str,
+    endpoints: &[&'static dyn EndpointKind],
+) -> Result<&'static dyn EndpointKind, Wrong> {
+    let found = endpoints.iter().find(|endpoint| endpoint.name() == text);
+    found.copied().ok_or_else(|| {
+        let help = values::help_with_words(text, endpoints.iter().map(|endpoint| endpoint.name()));
+        Wrong::new(format!("\"{text}\" is not a protocol"), help)
+    })
 }
 
 /// The port a listener speaks to: the one it names, or the only one there is.
@@ -358,7 +358,7 @@ fn port_of_listener(
             values.add(
                 table,
                 Wrong::new(
-                    format!("a {protocol} listener speaks to one port, and this one names none"),
+                    format!("{protocol} speaks to one port, and this listener names none"),
                     help,
                 ),
             );
@@ -370,7 +370,7 @@ fn port_of_listener(
     };
     if endpoint.port_need() == PortNeed::All {
         let wrong = Wrong::new(
-            format!("a {protocol} listener speaks to every port"),
+            format!("{protocol} speaks to every port"),
             "take the port out",
         );
         values.add(written, wrong);
@@ -496,5 +496,151 @@ impl Values<'_, '_> {
             },
             wrong,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::argument;
+    use crate::endpoint::{Connection, Session};
+
+    #[derive(Debug)]
+    struct Fake(&'static str, PortNeed);
+
+    impl EndpointKind for Fake {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn summary(&self) -> &'static str {
+            "for this test"
+        }
+        fn port_need(&self) -> PortNeed {
+            self.1
+        }
+        fn session(&self, _: Connection) -> Box<dyn Session> {
+            unreachable!("nobody connects to a configuration")
+        }
+    }
+
+    const FAKES: &[&dyn EndpointKind] = &[
+        &Fake("one", PortNeed::One),
+        &Fake("optional", PortNeed::Optional),
+        &Fake("all", PortNeed::All),
+    ];
+
+    #[test]
+    fn a_listener_gets_the_port_its_protocol_needs() {
+        let only = &["a"][..];
+        let two = &["a", "b"][..];
+        for (listener, ports, expected) in [
+            ("one=:1", only, Ok(Some("a"))),
+            ("one=:1,a", only, Ok(Some("a"))),
+            ("one=:1,b", two, Ok(Some("b"))),
+            (
+                "one=:1",
+                two,
+                Err("one speaks to one port, and this listener names none"),
+            ),
+            ("one=:1,c", two, Err("there is no port \"c\"")),
+            ("optional=:1", only, Ok(Some("a"))),
+            ("optional=:1", two, Ok(None)),
+            ("optional=:1,b", two, Ok(Some("b"))),
+            ("optional=:1,c", two, Err("there is no port \"c\"")),
+            ("all=:1", only, Ok(None)),
+            ("all=:1", two, Ok(None)),
+            ("all=:1,a", two, Err("all speaks to every port")),
+            ("none=:1", only, Err("\"none\" is not a protocol")),
+        ] {
+            let source = Source {
+                name: "--listen".into(),
+                text: listener.into(),
+                is_argument: true,
+            };
+            let mut report = Report::default();
+            let raw = argument::listener(&source, false, &mut report).unwrap();
+            let known = ports.iter().map(|name| name.parse().unwrap()).collect();
+            let names = Names {
+                known,
+                complete: true,
+            };
+            let checked = listeners(
+                &[From {
+                    source: &source,
+                    raw,
+                }],
+                &names,
+                FAKES,
+                &mut report,
+            );
+            match (report.result(), expected) {
+                (Ok(()), Ok(port)) => {
+                    assert_eq!(
+                        checked[0].port.as_ref().map(PortName::as_str),
+                        port,
+                        "{listener}"
+                    );
+                }
+                (Err(problems), Err(message)) => {
+                    let text = problems.to_string();
+                    assert!(
+                        text.starts_with(&format!("error: {message}\n")),
+                        "{listener}: {text}"
+                    );
+                }
+                (got, _) => panic!("{listener} with {ports:?}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_collide_as_the_system_sees_it() {
+        for (one, other, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("127.0.0.1:1", "0.0.0.0:1", true),
+            ("[::1]:1", "0.0.0.0:1", false),
+            ("[::1]:1", "[::]:1", true),
+            ("127.0.0.1:1", "[::]:1", true),
+            ("127.0.0.1:1", "[::1]:1", false),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("unix:/a", "127.0.0.1:1", false),
+        ] {
+            let address = |text| values::address(text).unwrap();
+            assert_eq!(
+                collide(&address(one), &address(other)),
+                expected,
+                "{one} {other}"
+            );
+            assert_eq!(
+                collide(&address(other), &address(one)),
+                expected,
+                "{other} {one}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_stay_on_this_machine() {
+        for (text, beyond) in [
+            ("127.0.0.1:1", false),
+            ("127.9.9.9:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("unix:/a", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("10.0.0.1:1", true),
+            ("[::ffff:10.0.0.1]:1", true),
+        ] {
+            assert_eq!(
+                reaches_beyond_this_machine(&values::address(text).unwrap()),
+                beyond,
+                "{text}"
+            );
+        }
     }
 }

@@ -148,10 +148,16 @@ fn refuse_keys_of_others(values: &mut Values<'_, '_>, raw: &RawInterpreter, kind
         if let Some(written) = written
             && !kinds.contains(&kind)
         {
-            let theirs = values::listed(kinds.iter().map(|kind| name(*kind)));
+            let theirs = match kinds {
+                [only] => format!("profile \"{}\"", name(*only)),
+                several => {
+                    let names = several.iter().map(|kind| name(*kind));
+                    format!("the profiles {}", values::listed(names))
+                }
+            };
             let wrong = Wrong::new(
                 format!("\"{key}\" has no meaning for profile \"{}\"", name(kind)),
-                format!("\"{key}\" belongs to {theirs}; take it out, or change the profile"),
+                format!("it belongs to {theirs}; take it out, or change the profile"),
             );
             values.add(written, wrong);
         }
@@ -166,15 +172,13 @@ fn name(kind: Kind) -> &'static str {
 }
 
 fn prompt_text(text: &str) -> Result<Bytes, Wrong> {
-    match text.len() {
-        0 => Err(Wrong::new(
-            "the prompt is empty",
-            "write what the board prints when it waits for a command, e.g. \"=> \"",
-        )),
-        length if length > limits::PROMPT => Err(Wrong::new(
-            format!("the prompt has {length} bytes"),
-            format!("write at most {} bytes", limits::PROMPT),
-        )),
-        _ => Ok(Bytes::copy_from_slice(text.as_bytes())),
+    if (1..=limits::PROMPT).contains(&text.len()) {
+        return Ok(Bytes::copy_from_slice(text.as_bytes()));
     }
+    let help = "write what the board prints when it waits for a command, e.g. \"=> \"";
+    let most = limits::PROMPT;
+    Err(Wrong::new(
+        format!("\"{text}\" is not a prompt: it has 1 to {most} bytes"),
+        help,
+    ))
 }

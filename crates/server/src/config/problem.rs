@@ -5,8 +5,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// More problems than this are counted instead of shown: the first few usually explain the rest.
+/// More problems than this are not shown: the first few usually explain the rest.
 pub(super) const SHOWN: usize = 20;
+
+/// How much of a long message is shown, in characters: there may be a value of any length in it.
+const MESSAGE_WIDTH: usize = 400;
 
 /// How much of a long source line is shown, in characters.
 const LINE_WIDTH: usize = 100;
@@ -70,6 +73,8 @@ pub struct Problems {
 struct Problem {
     rendered: String,
     in_argument: bool,
+    /// Where in the file, so that problems are shown in the order of its lines; 0 for an argument.
+    position: usize,
 }
 
 /// What is wrong with a value, before it is known where the value stands.
@@ -120,6 +125,11 @@ impl Report {
         self.list.push(Problem {
             rendered: render(place, &wrong),
             in_argument: place.source.is_argument,
+            position: if place.source.is_argument {
+                0
+            } else {
+                place.span.start
+            },
         });
     }
 
@@ -130,12 +140,12 @@ impl Report {
 
     /// All of them as an error, if there are any.
     pub(super) fn result(&self) -> Result<(), Problems> {
-        if self.list.is_empty() {
+        let mut list = self.list.clone();
+        list.sort_by_key(|problem| (problem.in_argument, problem.position));
+        if list.is_empty() {
             Ok(())
         } else {
-            Err(Problems {
-                list: self.list.clone(),
-            })
+            Err(Problems { list })
         }
     }
 }
@@ -150,7 +160,7 @@ impl fmt::Display for Problems {
         match self.list.len() {
             1 => write!(f, "1 error"),
             count if count > SHOWN => {
-                write!(f, "{count} errors, of which the first {SHOWN} are shown")
+                write!(f, "more than {SHOWN} errors")
             }
             count => write!(f, "{count} errors"),
         }
@@ -158,6 +168,11 @@ impl fmt::Display for Problems {
 }
 
 impl Place<'_> {
+    /// The text itself; empty where the place is between characters.
+    pub(super) fn text(&self) -> &str {
+        self.source.text.get(self.span.clone()).unwrap_or_default()
+    }
+
     /// Line and column of the first character, counted from 1; columns count characters.
     pub(super) fn line_and_column(&self) -> (usize, usize) {
         let (line_start, _) = self.line_bounds();
@@ -228,11 +243,11 @@ fn render(place: &Place<'_>, wrong: &Wrong) -> String {
         .max(1);
     let number = line.to_string();
     let margin = " ".repeat(number.len());
-    let mut text = format!("error: {}\n", wrong.message);
+    let mut text = format!("error: {}\n", sentence(&wrong.message));
     if source.is_argument {
-        text.push_str(&format!("{margin} --> {}, column {column}\n", source.name));
+        text.push_str(&format!("{margin}--> {}, column {column}\n", source.name));
     } else {
-        text.push_str(&format!("{margin} --> {}:{line}:{column}\n", source.name));
+        text.push_str(&format!("{margin}--> {}:{line}:{column}\n", source.name));
     }
     text.push_str(&format!("{margin} |\n{number} | {window}\n"));
     text.push_str(&format!(
@@ -241,7 +256,16 @@ fn render(place: &Place<'_>, wrong: &Wrong) -> String {
         "^".repeat(width)
     ));
     if !wrong.help.is_empty() {
-        text.push_str(&format!("{margin} = {}\n", wrong.help));
+        text.push_str(&format!("{margin} = {}\n", sentence(&wrong.help)));
+    }
+    text
+}
+
+/// A message as it may be sent to a terminal.
+fn sentence(message: &str) -> String {
+    let mut text: String = message.chars().take(MESSAGE_WIDTH).map(printable).collect();
+    if message.chars().nth(MESSAGE_WIDTH).is_some() {
+        text.push('…');
     }
     text
 }
@@ -278,7 +302,7 @@ mod tests {
     fn a_mark_stands_under_the_value() {
         assert_eq!(
             shown("a = 1\nbé = \"x\" # c\n", 12..15),
-            "error: it is wrong\n  --> a.toml:2:6\n  |\n2 | bé = \"x\" # c\n  |      ^^^\n  = write it right\n"
+            "error: it is wrong\n --> a.toml:2:6\n  |\n2 | bé = \"x\" # c\n  |      ^^^\n  = write it right\n"
         );
     }
 
@@ -334,9 +358,6 @@ mod tests {
             text.contains("no 19\n") && !text.contains("no 20\n"),
             "{text}"
         );
-        assert!(
-            text.ends_with("25 errors, of which the first 20 are shown"),
-            "{text}"
-        );
+        assert!(text.ends_with("more than 20 errors"), "{text}");
     }
 }

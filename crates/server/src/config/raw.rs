@@ -98,14 +98,14 @@ pub(super) struct RawListener {
 /// value that has no place where it stands.
 pub(super) fn read(source: &Source, report: &mut Report) -> RawConfig {
     let (mut document, errors) = DeTable::parse_recoverable(&source.text);
-    // After a syntax error the rest of a table may have gone to another one; what follows would be guesses.
-    let Some(error) = errors.first() else {
+    if errors.is_empty() {
         return read_tables(source, report, &mut document);
-    };
-    report.add(
-        &place(source, error),
-        Wrong::new(format!("this is not TOML: {}", error.message()), ""),
-    );
+    }
+    // After a syntax error the rest may have gone to another table; what follows would be guesses.
+    for error in errors.iter().take(SHOWN + 1) {
+        let message = format!("this is not TOML: {}", error.message());
+        report.add(&place(source, error), Wrong::new(message, ""));
+    }
     RawConfig::default()
 }
 
@@ -122,9 +122,12 @@ fn read_tables(
         };
         let place = place(source, &error);
         let taken = take_out(document.get_mut(), &place.span);
-        report.add(&place, explain(error.message(), taken.as_deref()));
+        report.add(
+            &place,
+            explain(error.message(), taken.as_deref(), place.text()),
+        );
         // Each turn costs a pass over the file, so their number is bounded.
-        if taken.is_none() || report.len() >= SHOWN {
+        if taken.is_none() || report.len() > SHOWN {
             return RawConfig::default();
         }
     }
@@ -161,62 +164,56 @@ fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
     Some(key)
 }
 
-/// serde's messages in our words.
-fn explain(message: &str, key: Option<&str>) -> Wrong {
+/// serde's messages in our words. `key` is the key at fault, `written` the text the message is about.
+fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         // unknown field `a`, expected one of `b`, `c`
         let mut quoted = rest.split('`').skip(1).step_by(2);
         let unknown = quoted.next().unwrap_or_default();
         let known: Vec<&str> = quoted.collect();
-        return Wrong::new(
-            format!("unknown key \"{unknown}\""),
-            help_with_words(unknown, known.iter().copied()),
-        );
+        let help = help_with_words(unknown, known.iter().copied());
+        return Wrong::new(format!("unknown key \"{unknown}\""), help);
     }
     let key = key.unwrap_or_default();
-    let help = match key {
-        "port" | "listen" => format!("there may be several, so write [[{key}]] with two brackets"),
-        "sequence" => {
-            "there may be several, so write [[port.sequence]] with two brackets".to_owned()
-        }
-        "gateway" => "there is one, so write [gateway] with one bracket".to_owned(),
-        "interpreter" => "a port has one, so write [port.interpreter] with one bracket".to_owned(),
-        "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]".to_owned(),
-        _ => "write the value in quotes".to_owned(),
-    };
-    Wrong::new(
-        format!("wrong kind of value for \"{key}\": {message}"),
-        help,
-    )
-}
-
-/// The keys of a table, asked of the type itself.
-#[cfg(test)]
-pub(super) fn keys<T: de::DeserializeOwned>() -> &'static [&'static str] {
-    #[derive(Debug)]
-    struct Keys(Option<&'static [&'static str]>);
-    impl<'de> Deserializer<'de> for &mut Keys {
-        type Error = de::value::Error;
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            fields: &'static [&'static str],
-            _: V,
-        ) -> Result<V::Value, Self::Error> {
-            self.0 = Some(fields);
-            Err(de::Error::custom("only its keys were wanted"))
-        }
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-            Err(de::Error::custom("not a table"))
-        }
-        serde::forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
-            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
+    let many = matches!(key, "port" | "listen" | "sequence");
+    let one = matches!(key, "gateway" | "interpreter");
+    // A table's message is about its heading.
+    let name = written.trim_matches(['[', ']', ' ', '\t']);
+    let is_heading = written.starts_with('[')
+        && !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'.');
+    if is_heading && (many || one) {
+        return if many {
+            Wrong::new(
+                format!("[{name}] must be [[{name}]]"),
+                "there may be several of them",
+            )
+        } else {
+            Wrong::new(
+                format!("[[{name}]] must be [{name}]"),
+                "there can be only one",
+            )
+        };
     }
-    let mut keys = Keys(None);
-    let _ = T::deserialize(&mut keys);
-    keys.0.expect("every table is a struct")
+    let help = match key {
+        "port" | "listen" | "gateway" | "interpreter" | "sequence" => {
+            "this is a table, see docs/config.md"
+        }
+        "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]",
+        _ => "write the value in quotes",
+    };
+    // invalid type: map, expected a sequence
+    let (found, _) = message.split_once(", expected ").unwrap_or((message, ""));
+    let found = match found.strip_prefix("invalid type: ") {
+        Some("map") => "a table",
+        Some("sequence") => "a list",
+        Some(other) => other,
+        None if found.starts_with("invalid length") => "a list",
+        None => return Wrong::new(format!("\"{key}\" cannot be that: {message}"), help),
+    };
+    Wrong::new(format!("\"{key}\" cannot be {found}"), help)
 }
 
 impl<'de> Deserialize<'de> for Scalar {

@@ -123,24 +123,28 @@ pub(super) fn duration_or_never(
 
 /// A whole number.
 pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
-    text.parse()
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let count = text
+        .parse()
         .ok()
-        .filter(|count| range.contains(count))
-        .ok_or_else(|| {
-            Wrong::new(
-                format!("\"{text}\" is out of range"),
-                format!(
-                    "write a whole number from {} to {}",
-                    range.start(),
-                    range.end()
-                ),
-            )
-        })
+        .filter(|count| is_number && range.contains(count));
+    count.ok_or_else(|| {
+        let what = if is_number {
+            "out of range"
+        } else {
+            "not a whole number"
+        };
+        let (min, max) = range.into_inner();
+        Wrong::new(
+            format!("\"{text}\" is {what}"),
+            format!("write a whole number from {min} to {max}"),
+        )
+    })
 }
 
 /// `true` or `false`.
 pub(super) fn flag(text: &str) -> Result<bool, Wrong> {
-    word(text, "a choice", &[("true", true), ("false", false)])
+    word(text, "true or false", &[("true", true), ("false", false)])
 }
 
 /// One of a few words. `kind` is what the words are: `a write policy`.
@@ -159,10 +163,18 @@ pub(super) fn help_with_words<'a>(
     typed: &str,
     words: impl Iterator<Item = &'a str> + Clone,
 ) -> String {
-    let all = listed(words.clone());
-    match suggest::closest(typed, words) {
-        Some(meant) => format!("did you mean \"{meant}\"? There are {all}"),
-        None => format!("there are {all}"),
+    /// A longer list would bury the suggestion.
+    const LISTED_BESIDE_A_SUGGESTION: usize = 6;
+    let all = match words.clone().count() {
+        1 => format!("there is only {}", listed(words.clone())),
+        _ => format!("there are {}", listed(words.clone())),
+    };
+    match suggest::closest(typed, words.clone()) {
+        Some(meant) if words.count() > LISTED_BESIDE_A_SUGGESTION => {
+            format!("did you mean \"{meant}\"?")
+        }
+        Some(meant) => format!("did you mean \"{meant}\"? {all}"),
+        None => all,
     }
 }
 
@@ -200,8 +212,8 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
     }
     let wrong = |what: &str| {
         Wrong::new(
-            format!("\"{}\" is not an end of line: {what}", text.escape_debug()),
-            "write \"cr\", \"lf\", \"crlf\", or up to 16 bytes of text, in which \\\\r \\\\n \\\\t \\\\0 \\\\e \\\\\\\\ and \\\\xHH are escapes",
+            format!("\"{text}\" is not an end of line: {what}"),
+            r#"write "cr", "lf", "crlf", or 1 to 16 bytes of text, in which \r \n \t \0 \e \\ and \xHH are escapes"#,
         )
     };
     let mut bytes = Vec::new();
@@ -228,10 +240,7 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
                 }
             }
             Some(other) => {
-                return Err(wrong(&format!(
-                    "there is no escape \\{}",
-                    other.escape_debug()
-                )));
+                return Err(wrong(&format!("there is no escape \\{}", other)));
             }
             None => return Err(wrong("it ends in a single \\")),
         });
