@@ -358,17 +358,18 @@ mod tests {
     #[test]
     fn on_board_ports_are_listed_only_if_the_kernel_found_a_uart() {
         let fake = Fake::new();
-        fake.on_board("ttyS0", "4\n");
-        fake.on_board("ttyS1", "0\n");
+        fake.on_board("ttyS0", "4");
+        fake.on_board("ttyS1", "0");
         fake.virtual_console("tty1");
         fake.adapter("1-1", "0403:6001", None, &[("ttyUSB0", "00")]);
-        let names: Vec<String> = fake
-            .system()
-            .serial_ttys()
-            .into_iter()
-            .map(|tty| tty.name)
-            .collect();
+        let system = fake.system();
+        let ttys = system.serial_ttys();
+        let names: Vec<&str> = ttys.iter().map(|tty| tty.name.as_str()).collect();
         assert_eq!(names, ["ttyS0", "ttyUSB0"]);
+        assert_eq!(
+            ttys[0].found_as(&system, None).description,
+            "driver serial, the kernel's console"
+        );
     }
 
     /// A /sys and a /dev of the test's own, laid out as the kernel does.
@@ -425,18 +426,15 @@ mod tests {
         }
 
         fn on_board(&self, tty: &str, port_type: &str) {
-            let device = self
-                .system()
-                .sys
-                .join("devices/platform/serial8250")
-                .join(tty);
-            fs::create_dir_all(&device).unwrap();
-            self.class_entry(tty, &device);
-            self.attribute(
-                &self.system().sys.join("class/tty").join(tty),
-                "type",
-                port_type,
-            );
+            let uart = self.system().sys.join("devices/pnp0").join(tty);
+            let port = uart.join("00:00:0.0");
+            fs::create_dir_all(&port).unwrap();
+            symlink("../../../bus/serial-base/drivers/port", port.join("driver")).unwrap();
+            symlink("../../bus/pnp/drivers/serial", uart.join("driver")).unwrap();
+            self.class_entry(tty, &port);
+            let class_entry = self.system().sys.join("class/tty").join(tty);
+            self.attribute(&class_entry, "type", port_type);
+            self.attribute(&class_entry, "console", "Y");
         }
 
         fn virtual_console(&self, tty: &str) {

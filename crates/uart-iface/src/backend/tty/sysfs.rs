@@ -22,6 +22,8 @@ pub(in crate::backend) struct SerialTty {
     pub(in crate::backend) name: String,
     /// Its driver's name, e.g. `ftdi_sio`.
     driver: Option<String>,
+    /// The kernel prints its messages there.
+    is_console: bool,
     /// What it is on USB, if it is there.
     pub(in crate::backend) usb: Option<UsbIdentity>,
 }
@@ -124,6 +126,9 @@ impl SerialTty {
         if let Some(driver) = &self.driver {
             parts.push(format!("driver {driver}"));
         }
+        if self.is_console {
+            parts.push("the kernel's console".to_owned());
+        }
         parts.join(", ")
     }
 }
@@ -137,11 +142,19 @@ fn serial_tty(class_entry: &Path, name: String) -> Option<SerialTty> {
     }
     let driver = device.ancestors().find_map(|folder| {
         let link = fs::read_link(folder.join("driver")).ok()?;
-        Some(link.file_name()?.to_str()?.to_owned())
+        // Between a UART and its driver, kernels since 6.5 have a bus whose drivers say nothing.
+        let says_nothing = link.iter().any(|part| part == "serial-base");
+        (!says_nothing)
+            .then_some(link)?
+            .file_name()?
+            .to_str()
+            .map(str::to_owned)
     });
+    let console = text(&class_entry.join("console"));
     Some(SerialTty {
         name,
         driver,
+        is_console: console.as_deref() == Some("Y"),
         usb: usb_identity(&device),
     })
 }
