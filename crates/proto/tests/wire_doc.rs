@@ -81,6 +81,21 @@ fn the_table_of_errors_is_the_list_of_codes() {
 }
 
 #[test]
+fn the_order_in_which_kinds_are_looked_for_is_told() {
+    let order = ANSWER_KINDS
+        .iter()
+        .map(|kind| format!("`{kind}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    assert!(
+        DOC.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains(&format!("its kind is the first of: {order}."))
+    );
+}
+
+#[test]
 fn the_counters_of_the_example_are_in_the_table() {
     let table = first_cells("8 Counters");
     assert!(table.len() >= 16, "{table:?}");

@@ -34,9 +34,9 @@ pub enum MessageError {
     /// Two keys that name a kind, so it is not clear what is wanted.
     #[error("two messages in one: both \"{first}\" and \"{second}\" name a kind")]
     TwoKinds {
-        /// The kind that comes first in it.
+        /// One of them, the first in the order of [`REQUEST_KINDS`](super::REQUEST_KINDS).
         first: &'static str,
-        /// The next.
+        /// The next in that order.
         second: &'static str,
         /// The id it carried, for the answer.
         id: Option<u64>,
