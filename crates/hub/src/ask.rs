@@ -1,1 +1,507 @@
-//! TODO
+//! Asks: whose turn it is, the one that runs, and its one end. Where a reply ends is in `reply`, what happens after one
+//! that did not come is in `resync`.
+//!
+//! - **Turns.** First come, first served within a client; clients take turns. An ask's command takes its place by arrival
+//!   among plain writes too. While an ask runs, or the port resynchronises, nothing else is written.
+//! - **Begin.** The reply begins at the end of the history when the UART takes the first byte of the command; what
+//!   arrived before is not part of it. It cannot end before the UART took the command's last byte.
+//! - **Deadline.** It counts from the turn: from when the command is first offered to the UART. An ask whose turn is next
+//!   but which a UART that takes no bytes holds up for as long as its timeout, ends as timed out too.
+//! - **One end.** Every ask ends exactly once: reply, timeout, device lost, refused, too big, or cancelled.
+//! - **Late replies.** After a timeout, a reply that was too big and a cancelled ask, the port resynchronises before the
+//!   next turn, for at most one more timeout: what arrives of the old reply within that time is never given to another
+//!   ask. A reply that begins even later cannot be told from the next one's.
+//! - **Whole commands.** A command the UART took nothing of is not written after its ask has ended. One that it took a
+//!   part of is written to its end, because half a command and the next one together would be a third.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::reply::{Found, Reply};
+use crate::resync::Resync;
+use crate::time::{after, earlier};
+use crate::transmit::Turn;
+use crate::{AskId, AskOutcome, ClientId, Offset, Profile, Refusal, ReplyEnd};
+
+/// An ask that was accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) id: AskId,
+    pub(crate) turn: Turn,
+    pub(crate) command: Bytes,
+    pub(crate) profile: Profile,
+    pub(crate) timeout: Duration,
+}
+
+/// An ask that ended.
+pub(crate) type Ended = (ClientId, AskId, AskOutcome);
+
+#[derive(Debug)]
+pub(crate) struct Asks {
+    waiting: BTreeMap<ClientId, VecDeque<Accepted>>,
+    /// The clients with waiting asks, the next one first.
+    turns: VecDeque<ClientId>,
+    count: usize,
+    /// How many bytes of commands wait.
+    bytes: usize,
+    limit: usize,
+    limit_bytes: usize,
+    running: Option<Box<Running>>,
+    /// Since when the next ask waits without the UART taking a byte.
+    stuck_since: Option<Instant>,
+    ended: VecDeque<Ended>,
+}
+
+#[derive(Debug)]
+enum Running {
+    Ask(Active),
+    Resync(Resync),
+}
+
+/// The ask whose turn it is.
+#[derive(Debug)]
+struct Active {
+    id: AskId,
+    client: ClientId,
+    profile: Profile,
+    timeout: Duration,
+    deadline: Instant,
+    /// What the UART has yet to take of the command.
+    unsent: Bytes,
+    /// When the UART took the first byte of the command.
+    begun: Option<Instant>,
+    /// The end of the history when the command was last offered without a byte of it having been taken.
+    from: u64,
+    /// What arrived while the command was being written.
+    early: BytesMut,
+    reply: Reply,
+    /// The end of the reply was seen, so nothing more is owed.
+    whole: bool,
+}
+
+impl Asks {
+    /// At most `limit` asks wait, with at most `limit_bytes` bytes of commands (or one command, if it is longer).
+    pub(crate) fn new(limit: usize, limit_bytes: usize) -> Asks {
+        Asks {
+            waiting: BTreeMap::new(),
+            turns: VecDeque::new(),
+            count: 0,
+            bytes: 0,
+            limit: limit.max(1),
+            limit_bytes,
+            running: None,
+            stuck_since: None,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Asks waiting or running.
+    pub(crate) fn len(&self) -> usize {
+        self.count + usize::from(matches!(self.running.as_deref(), Some(Running::Ask(_))))
+    }
+
+    /// Whether an ask of this client waits or runs.
+    pub(crate) fn has(&self, client: ClientId) -> bool {
+        self.waiting.contains_key(&client)
+            || matches!(self.running.as_deref(), Some(Running::Ask(active)) if active.client == client)
+    }
+
+    /// Whether an ask runs or the port resynchronises, so that nobody else may write.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether another command of this length can wait.
+    pub(crate) fn room_for(&self, len: usize) -> Result<(), Refusal> {
+        if self.count >= self.limit {
+            return Err(Refusal::Busy {
+                what: "asks",
+                queued: self.count,
+                limit: self.limit,
+            });
+        }
+        if self.bytes > 0 && self.bytes + len > self.limit_bytes {
+            return Err(Refusal::Busy {
+                what: "bytes",
+                queued: self.bytes,
+                limit: self.limit_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Queues an ask for which there is room.
+    pub(crate) fn push(&mut self, now: Instant, client: ClientId, ask: Accepted) {
+        self.count += 1;
+        self.bytes += ask.command.len();
+        let queue = self.waiting.entry(client).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(client);
+        }
+        queue.push_back(ask);
+        self.stuck_since.get_or_insert(now);
+    }
+
+    /// The next ask's place in the order of everything, and whose it is.
+    pub(crate) fn next(&self) -> Option<(Turn, ClientId)> {
+        let client = *self.turns.front()?;
+        Some((self.waiting.get(&client)?.front()?.turn, client))
+    }
+
+    /// It is the next ask's turn. The history ends at `end`.
+    pub(crate) fn start(&mut self, now: Instant, end: u64) {
+        let Some((client, ask)) = self.pop_next(now) else {
+            return;
+        };
+        let Accepted {
+            id,
+            command,
+            profile,
+            timeout,
+            ..
+        } = ask;
+        let reply = Reply::new(profile.end.clone(), &command, profile.strip_echo);
+        let unsent = match profile.end {
+            ReplyEnd::None => command,
+            _ => [command, profile.eol.clone()].concat().into(),
+        };
+        let mut active = Active {
+            id,
+            client,
+            profile,
+            timeout,
+            deadline: after(now, timeout),
+            unsent,
+            begun: None,
+            from: end,
+            early: BytesMut::new(),
+            reply,
+            whole: false,
+        };
+        // A command without a byte to write is written already.
+        let outcome = if active.unsent.is_empty() {
+            active.transmitted(now, 0)
+        } else {
+            None
+        };
+        self.running = Some(Box::new(Running::Ask(active)));
+        self.end_with(now, outcome);
+    }
+
+    /// The next ask ends without having had its turn.
+    pub(crate) fn refuse_next(&mut self, now: Instant, refusal: Refusal) {
+        if let Some((client, ask)) = self.pop_next(now) {
+            self.ended
+                .push_back((client, ask.id, AskOutcome::Refused(refusal)));
+        }
+    }
+
+    /// What the running ask, or the resynchronisation, has to write. The history ends at `end`.
+    pub(crate) fn transmit(&mut self, end: u64) -> Option<Bytes> {
+        let unsent = match self.running.as_deref_mut()? {
+            Running::Ask(active) => {
+                if active.begun.is_none() {
+                    active.from = end;
+                }
+                &active.unsent
+            }
+            Running::Resync(resync) => resync.unsent(),
+        };
+        (!unsent.is_empty()).then(|| unsent.clone())
+    }
+
+    /// The UART took so many bytes of that.
+    pub(crate) fn transmitted(&mut self, now: Instant, count: usize) {
+        match self.running.as_deref_mut() {
+            Some(Running::Ask(active)) => {
+                let outcome = active.transmitted(now, count);
+                self.end_with(now, outcome);
+            }
+            Some(Running::Resync(resync)) => {
+                resync.transmitted(now, count);
+                self.end_resync(now);
+            }
+            None => {}
+        }
+    }
+
+    /// The UART took bytes, or could not be expected to until now: the next ask is not stuck.
+    pub(crate) fn unstuck(&mut self, now: Instant) {
+        self.stuck_since = (self.count > 0).then_some(now);
+    }
+
+    /// The UART delivered bytes.
+    pub(crate) fn handle_data(&mut self, now: Instant, bytes: &[u8]) {
+        match self.running.as_deref_mut() {
+            Some(Running::Ask(active)) => {
+                let outcome = active.handle_data(now, bytes);
+                self.end_with(now, outcome);
+            }
+            Some(Running::Resync(resync)) => {
+                resync.handle_data(now, bytes);
+                self.end_resync(now);
+            }
+            None => {}
+        }
+    }
+
+    /// Time passed. `held`: the UART is not offered anything now, so nothing is stuck.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, held: bool) {
+        match self.running.as_deref_mut() {
+            Some(Running::Ask(active)) => {
+                let outcome = active.handle_timeout(now);
+                self.end_with(now, outcome);
+            }
+            Some(Running::Resync(resync)) => {
+                resync.handle_timeout(now);
+                self.end_resync(now);
+            }
+            None => {}
+        }
+        if !held
+            && self.stuck_timeout().is_some_and(|at| at <= now)
+            && let Some((client, ask)) = self.pop_next(now)
+        {
+            let outcome = AskOutcome::TimedOut {
+                partial: Bytes::new(),
+                after: ask.timeout,
+            };
+            self.ended.push_back((client, ask.id, outcome));
+        }
+    }
+
+    /// When to look again. `held` as in [`Asks::handle_timeout`].
+    pub(crate) fn poll_timeout(&self, held: bool) -> Option<Instant> {
+        let running = match self.running.as_deref() {
+            Some(Running::Ask(active)) => {
+                earlier(Some(active.deadline), active.reply.poll_timeout())
+            }
+            Some(Running::Resync(resync)) => resync.poll_timeout(),
+            None => None,
+        };
+        earlier(running, if held { None } else { self.stuck_timeout() })
+    }
+
+    /// The client takes an ask back.
+    pub(crate) fn cancel(&mut self, now: Instant, client: ClientId, id: AskId) {
+        if let Some(Running::Ask(active)) = self.running.as_deref_mut()
+            && (active.client, active.id) == (client, id)
+        {
+            return self.end_with(now, Some(AskOutcome::Cancelled));
+        }
+        let Some(queue) = self.waiting.get_mut(&client) else {
+            return;
+        };
+        let Some(at) = queue.iter().position(|ask| ask.id == id) else {
+            return;
+        };
+        if let Some(ask) = queue.remove(at) {
+            self.ended
+                .push_back((client, ask.id, AskOutcome::Cancelled));
+            self.removed(now, client, ask.command.len());
+        }
+    }
+
+    /// The client takes all its asks back.
+    pub(crate) fn cancel_all(&mut self, now: Instant, client: ClientId) {
+        let running = match self.running.as_deref() {
+            Some(Running::Ask(active)) if active.client == client => Some(active.id),
+            _ => None,
+        };
+        let waiting = self
+            .waiting
+            .get(&client)
+            .into_iter()
+            .flatten()
+            .map(|ask| ask.id);
+        let ids: Vec<AskId> = running.into_iter().chain(waiting).collect();
+        for id in ids {
+            self.cancel(now, client, id);
+        }
+    }
+
+    /// Every waiting ask ends without having had its turn.
+    pub(crate) fn refuse_waiting(&mut self, refusal: &Refusal) {
+        self.turns.clear();
+        (self.count, self.bytes, self.stuck_since) = (0, 0, None);
+        for (client, asks) in std::mem::take(&mut self.waiting) {
+            let refused = asks
+                .into_iter()
+                .map(|ask| (client, ask.id, AskOutcome::Refused(refusal.clone())));
+            self.ended.extend(refused);
+        }
+    }
+
+    /// The device vanished.
+    pub(crate) fn lost(&mut self, reason: &str) {
+        if let Some(Running::Ask(mut active)) = self.running.take().map(|running| *running) {
+            let outcome = match active.begun {
+                Some(_) => AskOutcome::DeviceLost {
+                    partial: active.partial(),
+                    reason: reason.to_owned(),
+                },
+                None => AskOutcome::Refused(Refusal::Absent {
+                    reason: reason.to_owned(),
+                }),
+            };
+            self.ended.push_back((active.client, active.id, outcome));
+        }
+        self.refuse_waiting(&Refusal::Absent {
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// The next ask that has ended and was not told yet.
+    pub(crate) fn poll_end(&mut self) -> Option<Ended> {
+        self.ended.pop_front()
+    }
+
+    fn stuck_timeout(&self) -> Option<Instant> {
+        if self.running.is_some() {
+            return None;
+        }
+        let client = self.turns.front()?;
+        let next = self.waiting.get(client)?.front()?;
+        Some(after(self.stuck_since?, next.timeout))
+    }
+
+    fn pop_next(&mut self, now: Instant) -> Option<(ClientId, Accepted)> {
+        let client = *self.turns.front()?;
+        let ask = self.waiting.get_mut(&client)?.pop_front()?;
+        // The client's next ask waits behind every other client's.
+        self.turns.rotate_left(1);
+        self.removed(now, client, ask.command.len());
+        Some((client, ask))
+    }
+
+    /// An ask of this client was taken out of its queue.
+    fn removed(&mut self, now: Instant, client: ClientId, len: usize) {
+        if self.waiting.get(&client).is_some_and(VecDeque::is_empty) {
+            self.waiting.remove(&client);
+            self.turns.retain(|&other| other != client);
+        }
+        self.count -= 1;
+        self.bytes -= len;
+        self.unstuck(now);
+    }
+
+    /// Ends the running ask, if it has come to an outcome, and resynchronises if a late reply may follow.
+    fn end_with(&mut self, now: Instant, outcome: Option<AskOutcome>) {
+        let Some(mut outcome) = outcome else { return };
+        let Some(Running::Ask(mut active)) = self.running.take().map(|running| *running) else {
+            return;
+        };
+        let came = active.partial();
+        if let AskOutcome::TimedOut { partial, .. } = &mut outcome {
+            *partial = came.clone();
+        }
+        self.ended.push_back((active.client, active.id, outcome));
+        if !active.whole && active.begun.is_some() {
+            let Active {
+                profile,
+                timeout,
+                unsent,
+                reply,
+                ..
+            } = active;
+            let resync = Resync::new(now, profile, timeout, unsent, reply, &came);
+            self.running = Some(Box::new(Running::Resync(resync)));
+            self.end_resync(now);
+        }
+        self.unstuck(now);
+    }
+
+    fn end_resync(&mut self, now: Instant) {
+        if matches!(self.running.as_deref(), Some(Running::Resync(resync)) if resync.is_over()) {
+            self.running = None;
+            self.unstuck(now);
+        }
+    }
+}
+
+impl Active {
+    fn transmitted(&mut self, now: Instant, count: usize) -> Option<AskOutcome> {
+        self.begun.get_or_insert(now);
+        self.unsent.advance(count.min(self.unsent.len()));
+        if !self.unsent.is_empty() {
+            return None;
+        }
+        if self.profile.end == ReplyEnd::None {
+            return Some(self.outcome(
+                now,
+                Found {
+                    reply: Bytes::new(),
+                    consumed: 0,
+                },
+            ));
+        }
+        if self.early.is_empty() {
+            return None;
+        }
+        let early = std::mem::take(&mut self.early);
+        self.handle_data(now, &early)
+    }
+
+    fn handle_data(&mut self, now: Instant, bytes: &[u8]) -> Option<AskOutcome> {
+        self.begun?;
+        if !self.unsent.is_empty() {
+            self.early.extend_from_slice(bytes);
+            return (self.early.len()
+                > self
+                    .profile
+                    .max_reply
+                    .saturating_add(self.unsent.len() + EARLY_ECHO))
+            .then_some(AskOutcome::TooBig {
+                limit: self.profile.max_reply,
+            });
+        }
+        if let Some(found) = self.reply.handle_data(now, bytes) {
+            return Some(self.outcome(now, found));
+        }
+        let limit = self.profile.max_reply;
+        self.reply
+            .is_beyond(limit)
+            .then_some(AskOutcome::TooBig { limit })
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Option<AskOutcome> {
+        // A reply that is complete by the deadline is a reply.
+        if let Some(found) = self.reply.handle_timeout(now) {
+            return Some(self.outcome(now, found));
+        }
+        (self.deadline <= now).then(|| AskOutcome::TimedOut {
+            partial: Bytes::new(),
+            after: self.timeout,
+        })
+    }
+
+    fn outcome(&mut self, now: Instant, found: Found) -> AskOutcome {
+        self.whole = true;
+        let limit = self.profile.max_reply;
+        if found.reply.len() > limit {
+            return AskOutcome::TooBig { limit };
+        }
+        AskOutcome::Reply {
+            reply: found.reply,
+            from: Offset(self.from),
+            to: Offset(self.from + found.consumed),
+            took: self
+                .begun
+                .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun)),
+        }
+    }
+
+    /// What has arrived so far, without an echo; what comes is not kept any more.
+    fn partial(&mut self) -> Bytes {
+        if self.unsent.is_empty() {
+            return self.reply.discard();
+        }
+        // The echo of a command that is not wholly written is no whole echo, so there is nothing to strip.
+        std::mem::take(&mut self.early).freeze()
+    }
+}
+
+/// How much more than a reply may arrive while a command is being written: its echo, generously.
+const EARLY_ECHO: usize = 64 * 1024;

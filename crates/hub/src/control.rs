@@ -89,9 +89,102 @@ pub struct SequenceError {
     pub problem: String,
 }
 
+/// The longest delay of one step: a typing error should not hold a port for a day.
+const LONGEST_DELAY: Duration = Duration::from_secs(3600);
+
 impl FromStr for Step {
     type Err = SequenceError;
-    fn from_str(_text: &str) -> Result<Self, SequenceError> {
-        todo!()
+
+    /// `dtr=on`, `rts=off`, `dtr=off rts=on`, `break=on`, `break=off`, or a delay: `100ms`, `1.5s`, at most one hour.
+    fn from_str(text: &str) -> Result<Self, SequenceError> {
+        let refuse = |problem: String| {
+            Err(SequenceError {
+                text: text.to_owned(),
+                problem,
+            })
+        };
+        if !text.contains('=') {
+            return match humantime::parse_duration(text.trim()) {
+                Ok(delay) if delay <= LONGEST_DELAY => Ok(Step::Delay(delay)),
+                Ok(_) => refuse("a delay is at most one hour".to_owned()),
+                Err(_) => {
+                    refuse("write dtr=on, rts=off, break=on or a delay like 100ms".to_owned())
+                }
+            };
+        }
+        let mut outputs = OutputChange::default();
+        let mut holds_break = None;
+        for part in text.split_whitespace() {
+            let Some((name, value)) = part.split_once('=') else {
+                return refuse(format!(
+                    "\"{part}\" stands beside a signal; a delay is a step of its own"
+                ));
+            };
+            let on = match value {
+                "on" => true,
+                "off" => false,
+                _ => return refuse(format!("\"{value}\" should be on or off")),
+            };
+            let signal = match name {
+                "dtr" => &mut outputs.dtr,
+                "rts" => &mut outputs.rts,
+                "break" => &mut holds_break,
+                _ => return refuse(format!("\"{name}\" should be dtr, rts or break")),
+            };
+            if signal.replace(on).is_some() {
+                return refuse(format!("{name} is there twice"));
+            }
+        }
+        match holds_break {
+            None => Ok(Step::Outputs(outputs)),
+            Some(on) if outputs == OutputChange::default() => Ok(Step::Break(on)),
+            Some(_) => refuse("a break is a step of its own".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_people_write() {
+        let outputs = |dtr, rts| Step::Outputs(OutputChange { dtr, rts });
+        for (text, step) in [
+            ("dtr=on", outputs(Some(true), None)),
+            ("rts=off", outputs(None, Some(false))),
+            (" dtr=off  rts=on ", outputs(Some(false), Some(true))),
+            ("break=on", Step::Break(true)),
+            ("break=off", Step::Break(false)),
+            ("100ms", Step::Delay(Duration::from_millis(100))),
+            ("1.5s", Step::Delay(Duration::from_millis(1500))),
+            ("2s", Step::Delay(Duration::from_secs(2))),
+            ("1h", Step::Delay(Duration::from_secs(3600))),
+        ] {
+            assert_eq!(text.parse::<Step>().unwrap(), step, "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_says_what_would_be_right() {
+        for (text, problem) in [
+            ("", "write dtr=on"),
+            ("100", "write dtr=on"),
+            ("-1s", "write dtr=on"),
+            ("2h", "at most one hour"),
+            ("dtr", "write dtr=on"),
+            ("dtr=1", "\"1\" should be on or off"),
+            ("cts=on", "\"cts\" should be dtr, rts or break"),
+            ("=", "should be on or off"),
+            ("dtr=on 100ms", "\"100ms\" stands beside a signal"),
+            ("dtr=on dtr=off", "dtr is there twice"),
+            ("break=on rts=on", "a step of its own"),
+        ] {
+            let error = text.parse::<Step>().unwrap_err().to_string();
+            assert!(
+                error.contains(problem) && error.contains(&format!("\"{text}\"")),
+                "{text}: {error}"
+            );
+        }
     }
 }

@@ -1,13 +1,24 @@
 //! The hub itself: the public methods, and how its parts are wired. Each part's own rules are in its own file.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use uart_iface::InputSignals;
+use uart_iface::{InputSignals, LineSettings, OutputSignals, Purge};
 
+use crate::arbiter::{Arbiter, Denied};
+use crate::ask::{Accepted, Asks};
+use crate::client::{Client, Closing, News, UNREAD_BYTES, UNREAD_NOTICES, Wakes};
+use crate::history::History;
+use crate::reader::{self, Reader, Taken};
+use crate::sequencer::Sequencer;
+use crate::time::earlier;
+use crate::transmit::{Pacing, Turn, WriteQueue};
+use crate::writer::{WriterId, Writers};
 use crate::{
-    Action, ActionDone, Ask, AskId, Attach, Attached, ClientId, Control, ControlId, DeviceState, Epoch, HubInfo, Notice,
-    OnLag, Profile, Refusal, Sequence, WritePolicy,
+    Access, Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, CloseReason,
+    Control, ControlError, ControlId, Counters, DeviceState, Epoch, GapWhy, HubInfo, Notice,
+    Offset, OnLag, Profile, Refusal, ReplyEnd, Sequence, WritePolicy,
 };
 
 /// What a hub is made with.
@@ -39,90 +50,358 @@ pub struct HubConfig {
 
 /// One port's shared life.
 #[derive(Debug)]
-pub struct Hub {}
+pub struct Hub {
+    config: HubConfig,
+    epoch: Epoch,
+    state: DeviceState,
+    /// The end of the history when the state last changed.
+    state_at: u64,
+    can_pause: bool,
+    history: History,
+    clients: BTreeMap<ClientId, Client>,
+    wakes: Wakes,
+    arbiter: Arbiter,
+    writers: Writers,
+    writes: WriteQueue,
+    pacing: Pacing,
+    asks: Asks,
+    sequencer: Sequencer,
+    /// What [`Hub::poll_transmit`] last gave, until something happens to it.
+    offered: Option<Offered>,
+    /// Whether a reader holds the UART up.
+    paused: bool,
+    shutting_down: bool,
+    counters: Counters,
+    next_id: u64,
+    next_turn: Turn,
+}
+
+/// Bytes given out to be written.
+#[derive(Debug)]
+struct Offered {
+    /// All that could be written if there were no pacing.
+    bytes: Bytes,
+    /// How many of them were given out.
+    count: usize,
+    source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Ask,
+    Write,
+}
 
 impl Hub {
     /// A hub whose device is absent (`reason`: "not opened yet").
-    pub fn new(_config: HubConfig, _epoch: Epoch) -> Hub {
-        todo!()
+    pub fn new(config: HubConfig, epoch: Epoch) -> Hub {
+        Hub {
+            epoch,
+            state: DeviceState::Absent {
+                reason: "not opened yet".to_owned(),
+            },
+            state_at: 0,
+            can_pause: false,
+            history: History::new(config.history),
+            clients: BTreeMap::new(),
+            wakes: Wakes::default(),
+            arbiter: Arbiter::new(config.write, config.lease_idle),
+            writers: Writers::default(),
+            writes: WriteQueue::new(config.write_queue),
+            pacing: Pacing::new(config.byte_pacing, config.line_pacing),
+            asks: Asks::new(config.ask_queue, config.write_queue),
+            sequencer: Sequencer::default(),
+            offered: None,
+            paused: false,
+            shutting_down: false,
+            counters: Counters::default(),
+            next_id: 1,
+            next_turn: 0,
+            config,
+        }
     }
 
     // --- getters
 
     /// Everything countable.
     pub fn info(&self) -> HubInfo {
-        todo!()
+        HubInfo {
+            state: self.state.clone(),
+            epoch: self.epoch,
+            start: Offset(self.history.start()),
+            end: Offset(self.history.end()),
+            history: self.history.limit(),
+            write: self.arbiter.policy(),
+            lease: self.arbiter.holder().map(|holder| self.label(holder)),
+            clients: self.clients.len(),
+            readers: self
+                .clients
+                .values()
+                .filter(|client| client.reader.is_some())
+                .count(),
+            stalled: self.paused,
+            counters: self.counters,
+            write_queue: self.writes.len(),
+            asks_queued: self.asks.len(),
+        }
     }
 
-    /// Whether the UART should not be read now, for a laggard's sake.
+    /// Whether the UART should not be read now, for a laggard's sake. It may change in any call that takes `now`.
     pub fn reading_paused(&self) -> bool {
-        todo!()
+        self.paused
+    }
+
+    /// The most the owner should read from the UART at once: 64 KiB, or a quarter of the history if that is less. Only then
+    /// it is true that a laggard for whose sake reading pauses loses nothing.
+    pub fn read_size(&self) -> usize {
+        reader::read_size(self.history.limit())
     }
 
     /// How many bytes [`Hub::write`] would accept from anybody now.
     pub fn write_room(&self) -> usize {
-        todo!()
+        self.writes.room()
     }
 
     /// Whether anybody is attached who is told about signals.
     pub fn has_readers(&self) -> bool {
-        todo!()
+        self.clients.values().any(|client| client.reader.is_some())
     }
 
     // --- the world spoke
 
     /// The device was opened. `can_pause`: the UART can be left unread without loss.
-    pub fn handle_opened(&mut self, _now: Instant, _state: DeviceState, _can_pause: bool) {
-        todo!()
+    pub fn handle_opened(&mut self, now: Instant, state: DeviceState, can_pause: bool) {
+        self.state = state;
+        self.state_at = self.history.end();
+        self.can_pause = can_pause;
+        for client in self.clients.values_mut() {
+            if let Some(reader) = &mut client.reader {
+                reader.handle_can_pause(can_pause);
+            }
+        }
+        self.update_paused();
+        self.asks.unstuck(now);
+        self.publish(|news, _| news.state = true);
     }
 
     /// The device vanished, or could not be opened. Asks and control operations under way end, queued writes are lost
     /// and told to their writers.
-    pub fn handle_lost(&mut self, _now: Instant, _reason: &str) {
-        todo!()
+    pub fn handle_lost(&mut self, now: Instant, reason: &str) {
+        if matches!(&self.state, DeviceState::Absent { reason: known } if known == reason) {
+            return;
+        }
+        if self.is_present() {
+            self.counters.device_losses += 1;
+        }
+        self.state = DeviceState::Absent {
+            reason: reason.to_owned(),
+        };
+        self.state_at = self.history.end();
+        self.asks.lost(reason);
+        self.sequencer.lost(reason);
+        self.lose_writes(Turn::MAX, &format!("the device is absent: {reason}"));
+        self.publish(|news, _| news.state = true);
+        self.settle(now);
     }
 
-    /// The UART delivered bytes (not empty).
-    pub fn handle_uart_data(&mut self, _now: Instant, _bytes: Bytes) {
-        todo!()
+    /// The UART delivered bytes.
+    pub fn handle_uart_data(&mut self, now: Instant, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        let end_before = self.history.end();
+        self.asks.handle_data(now, &bytes);
+        self.history.push(bytes);
+        let mut cut = Vec::new();
+        let mut paused = false;
+        for (&id, client) in &mut self.clients {
+            let Some(reader) = &mut client.reader else {
+                continue;
+            };
+            match reader.arrived(now, &self.history, end_before, self.can_pause) {
+                Some(reason) => cut.push((id, reason)),
+                None => {
+                    paused |= reader.stalls();
+                    self.wakes.news(id, &mut client.wake);
+                }
+            }
+        }
+        self.paused = paused;
+        for (id, reason) in cut {
+            self.cut(now, id, reason);
+        }
+        self.settle(now);
     }
 
-    /// The UART took the first `count` bytes of what [`Hub::poll_transmit`] last gave.
-    pub fn handle_transmitted(&mut self, _now: Instant, _count: usize) {
-        todo!()
+    /// The UART took the first `count` bytes of what [`Hub::poll_transmit`] last gave. Nothing else may have been called in
+    /// between.
+    pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
+        let Some(Offered {
+            bytes,
+            count: most,
+            source,
+        }) = self.offered.take()
+        else {
+            return;
+        };
+        let count = count.min(most);
+        if count == 0 {
+            return;
+        }
+        self.counters.bytes_written += count as u64;
+        self.pacing.taken(now, &bytes, count);
+        match source {
+            Source::Ask => self.asks.transmitted(now, count),
+            Source::Write => {
+                let writer = self.writes.taken(&mut self.writers, count);
+                self.tell_writers(writer);
+                self.tell_room();
+            }
+        }
+        self.asks.unstuck(now);
+        self.settle(now);
     }
 
     /// The action last given by [`Hub::poll_action`] was done, or failed with this sentence.
-    pub fn handle_action_done(&mut self, _now: Instant, _result: Result<ActionDone, String>) {
-        todo!()
+    pub fn handle_action_done(&mut self, now: Instant, result: Result<ActionDone, String>) {
+        let held = self.is_held();
+        if self.sequencer.handle_done(now, &result).is_none() {
+            return;
+        }
+        match result {
+            Ok(ActionDone::Line(line)) => self.update_present(|now_line, _, _| *now_line = line),
+            Ok(ActionDone::Outputs(outputs)) => {
+                self.update_present(|_, now_outputs, _| *now_outputs = outputs)
+            }
+            Ok(ActionDone::Done) | Err(_) => {}
+        }
+        self.unstick_after(held, now);
+        self.settle(now);
     }
 
     /// The input lines changed.
-    pub fn handle_inputs(&mut self, _now: Instant, _inputs: InputSignals) {
-        todo!()
+    pub fn handle_inputs(&mut self, _now: Instant, inputs: InputSignals) {
+        self.update_present(|_, _, now_inputs| *now_inputs = inputs);
     }
 
     /// Time passed: call it when [`Hub::poll_timeout`] is reached (calling it early does nothing).
-    pub fn handle_timeout(&mut self, _now: Instant) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let held = self.is_held();
+        self.sequencer.handle_timeout(now);
+        self.pacing.handle_timeout(now);
+        self.unstick_after(held, now);
+        self.asks.handle_timeout(now, self.is_held());
+        let (asks, sequencer, writers, clients) =
+            (&self.asks, &self.sequencer, &self.writers, &self.clients);
+        let busy = |id| {
+            let writes = clients
+                .get(&id)
+                .is_some_and(|client| writers.has_queued(client.writer));
+            writes || asks.has(id) || sequencer.has(id)
+        };
+        if self.arbiter.handle_timeout(now, busy) {
+            self.publish(|news, _| news.lease = true);
+        }
+        if self.paused {
+            for client in self.clients.values_mut() {
+                if let Some(reader) = &mut client.reader {
+                    reader.handle_timeout(now, self.config.stall_limit);
+                }
+            }
+            self.update_paused();
+        }
+        self.settle(now);
     }
 
     /// The port is being removed or the daemon stops: nothing new is accepted, waiting asks are refused, and every client
-    /// gets [`crate::CloseReason::Shutdown`] after what it is still owed. What is queued to the UART is still transmitted.
-    pub fn shut_down(&mut self, _now: Instant) {
-        todo!()
+    /// gets [`crate::CloseReason::Shutdown`] after what it is still owed: the ends of what is under way, what becomes of
+    /// its queued writes, and the bytes received so far. What is queued to the UART is still transmitted.
+    pub fn shut_down(&mut self, now: Instant) {
+        if self.shutting_down {
+            return;
+        }
+        self.shutting_down = true;
+        self.asks.refuse_waiting(&Refusal::Shutdown);
+        self.sequencer.refuse_waiting(&Refusal::Shutdown);
+        self.settle(now);
+        let end = self.history.end();
+        for (&id, client) in &mut self.clients {
+            if matches!(client.closing, Closing::No) {
+                client.closing = Closing::Owed(end);
+            }
+            self.wakes.news(id, &mut client.wake);
+        }
     }
 
     // --- a client spoke
 
-    /// A new client. The first thing it is told is the device's state.
-    pub fn attach(&mut self, _now: Instant, _attach: Attach) -> Attached {
-        todo!()
+    /// A new client. The first thing it is told is the device's state, and who has the lease if somebody has.
+    /// A [`Attach::writer`] name that is not 1 to 64 bytes, or of a client that may not write, is none.
+    pub fn attach(&mut self, now: Instant, attach: Attach) -> Attached {
+        let id = ClientId(self.new_id());
+        let Attach {
+            label,
+            access,
+            read,
+            on_lag,
+            can_carry_gap,
+            writer,
+        } = attach;
+        let mut reader = read.map(|read| {
+            let on_lag = on_lag.unwrap_or(self.config.on_lag);
+            let start = reader::Start {
+                read,
+                on_lag,
+                can_carry_gap,
+            };
+            Reader::new(now, start, &self.history, self.epoch)
+        });
+        if let Some(reader) = &mut reader {
+            reader.consider_stall(now, &self.history, self.can_pause);
+        }
+        let (writer, split_off) = self.writers.attach(id, writer.as_deref(), access);
+        if let Some((displaced, own)) = split_off
+            && let Some(displaced) = self.clients.get_mut(&displaced)
+        {
+            displaced.writer = own;
+        }
+        let end = Offset(self.history.end());
+        let offset = reader.as_ref().map_or(end, Reader::first);
+        let refuses = reader.as_ref().and_then(Reader::refuses_to_start);
+        let mut client = Client::new(label, access, reader, writer);
+        client.news = News {
+            state: true,
+            lease: self.arbiter.holder().is_some(),
+            ..News::default()
+        };
+        if self.shutting_down {
+            client.closing = Closing::Owed(0);
+        }
+        self.wakes.news(id, &mut client.wake);
+        self.clients.insert(id, client);
+        if let Some(reason) = refuses {
+            self.cut(now, id, reason);
+        }
+        self.update_paused();
+        Attached {
+            client: id,
+            offset,
+            end,
+            write_offset: self.writers.write_offset(writer),
+        }
     }
 
-    /// The client left: its asks are cancelled and its lease is free; what it wrote is still written.
-    pub fn detach(&mut self, _now: Instant, _client: ClientId) {
-        todo!()
+    /// The client left: its asks are cancelled and its lease is free; what it wrote is still written, and its control
+    /// operations are still done.
+    pub fn detach(&mut self, now: Instant, client: ClientId) {
+        self.asks.cancel_all(now, client);
+        self.release_lease(now, client);
+        self.settle(now);
+        if let Some(left) = self.clients.remove(&client) {
+            self.writers.detach(left.writer);
+        }
+        self.wakes.forget(client);
+        self.update_paused();
     }
 
     /// Queues bytes to the UART. All of them or none; never more than [`Hub::write_room`].
@@ -130,73 +409,567 @@ impl Hub {
     ///
     /// # Errors
     /// The reason as a [`Refusal`]; nothing was queued then.
-    pub fn write(&mut self, _now: Instant, _client: ClientId, _bytes: Bytes) -> Result<(), Refusal> {
-        todo!()
+    pub fn write(&mut self, now: Instant, client: ClientId, bytes: Bytes) -> Result<(), Refusal> {
+        let writer = self.may_write(client)?;
+        self.check_present()?;
+        let len = bytes.len();
+        if len > self.writes.room() {
+            self.wakes.wants_room(client);
+            return Err(Refusal::Busy {
+                what: "bytes",
+                queued: self.writes.len(),
+                limit: self.writes.limit(),
+            });
+        }
+        if self.arbiter.wrote(now, client) {
+            self.publish(|news, _| news.lease = true);
+        }
+        if len > 0 {
+            let turn = self.new_turn();
+            self.writes.push(turn, &mut self.writers, writer, bytes);
+        }
+        Ok(())
     }
 
-    /// Queues an ask. It ends in exactly one [`Notice::AskDone`], also when it is refused at once.
-    pub fn ask(&mut self, _now: Instant, _client: ClientId, _ask: Ask) -> AskId {
-        todo!()
+    /// Queues an ask. It ends in exactly one [`Notice::AskDone`], also when it is refused at once. Only a client that was
+    /// cut off or has left is told nothing.
+    pub fn ask(&mut self, now: Instant, client: ClientId, ask: Ask) -> AskId {
+        let id = AskId(self.new_id());
+        match self.accept_ask(id, client, ask) {
+            Ok(accepted) => {
+                self.arbiter.used(now, client);
+                self.asks.push(now, client, accepted);
+            }
+            Err(refusal) => self.end_ask(now, client, id, AskOutcome::Refused(refusal)),
+        }
+        id
     }
 
     /// Takes an ask back. It ends as `Cancelled`, unless it had ended already.
-    pub fn cancel(&mut self, _now: Instant, _client: ClientId, _ask: AskId) {
-        todo!()
+    pub fn cancel(&mut self, now: Instant, client: ClientId, ask: AskId) {
+        self.asks.cancel(now, client, ask);
+        self.settle(now);
     }
 
     /// Queues a control operation. It ends in exactly one [`Notice::ControlDone`], also when it is refused at once.
-    pub fn control(&mut self, _now: Instant, _client: ClientId, _control: Control) -> ControlId {
-        todo!()
+    pub fn control(&mut self, now: Instant, client: ClientId, control: Control) -> ControlId {
+        let id = ControlId(self.new_id());
+        let turn = self.new_turn();
+        let accepted = self.may_write(client).and_then(|_| self.check_present());
+        match accepted.and_then(|()| {
+            self.sequencer
+                .push(client, id, turn, &control, &self.config.sequences)
+        }) {
+            Ok(()) => self.arbiter.used(now, client),
+            Err(refusal) => self.end_control(now, client, id, Err(refusal.into())),
+        }
+        id
     }
 
     /// Takes the write lease if it is free (or already yours).
     ///
     /// # Errors
-    /// [`Refusal::Leased`], [`Refusal::NotExclusive`], [`Refusal::Access`], [`Refusal::ReadOnly`].
-    pub fn take_lease(&mut self, _now: Instant, _client: ClientId) -> Result<(), Refusal> {
-        todo!()
+    /// [`Refusal::Leased`], [`Refusal::NotExclusive`], [`Refusal::Access`], [`Refusal::ReadOnly`],
+    /// [`Refusal::NotAttached`], [`Refusal::Shutdown`].
+    pub fn take_lease(&mut self, now: Instant, client: ClientId) -> Result<(), Refusal> {
+        let access = self.accepting(client)?.access;
+        let taken = self.arbiter.take(now, client, access);
+        self.lease_changed(access, taken)
     }
 
     /// Takes the write lease, whoever has it. The loser is told.
     ///
     /// # Errors
-    /// [`Refusal::NotExclusive`], [`Refusal::Access`] (it needs [`crate::Access::Admin`]), [`Refusal::ReadOnly`].
-    pub fn steal_lease(&mut self, _now: Instant, _client: ClientId) -> Result<(), Refusal> {
-        todo!()
+    /// [`Refusal::NotExclusive`], [`Refusal::Access`] (it needs [`crate::Access::Admin`]), [`Refusal::ReadOnly`],
+    /// [`Refusal::NotAttached`], [`Refusal::Shutdown`].
+    pub fn steal_lease(&mut self, now: Instant, client: ClientId) -> Result<(), Refusal> {
+        let access = self.accepting(client)?.access;
+        let stolen = self.arbiter.steal(now, client, access);
+        self.lease_changed(access, stolen)
     }
 
     /// Gives the lease back, if it is this client's.
-    pub fn release_lease(&mut self, _now: Instant, _client: ClientId) {
-        todo!()
+    pub fn release_lease(&mut self, _now: Instant, client: ClientId) {
+        if self.arbiter.release(client) {
+            self.publish(|news, _| news.lease = true);
+        }
     }
 
     // --- what to do now
 
     /// The next thing to tell this client; data in pieces of at most `limit` bytes (at least 1). `None`: nothing now, it
     /// will be woken.
-    pub fn poll_notice(&mut self, _now: Instant, _client: ClientId, _limit: usize) -> Option<Notice> {
-        todo!()
+    pub fn poll_notice(&mut self, now: Instant, client: ClientId, limit: usize) -> Option<Notice> {
+        let notice = self.next_notice(now, client, limit);
+        if notice.is_none()
+            && let Some(client) = self.clients.get_mut(&client)
+        {
+            client.wake.nothing_left();
+        }
+        notice
     }
 
-    /// A client for which [`Hub::poll_notice`], or more [`Hub::write_room`] after it was refused as busy, has come since
-    /// it last found none.
+    /// A client for which [`Hub::poll_notice`] has come since it last found none, or more [`Hub::write_room`] after it was
+    /// refused as busy.
     pub fn poll_wake(&mut self) -> Option<ClientId> {
-        todo!()
+        while let Some(id) = self.wakes.pop() {
+            if self
+                .clients
+                .get_mut(&id)
+                .is_some_and(|client| client.wake.popped())
+            {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// What the port's task should do to the device now. Each must be answered by [`Hub::handle_action_done`] before the
     /// next is given.
-    pub fn poll_action(&mut self, _now: Instant) -> Option<Action> {
-        todo!()
+    pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
+        if !self.is_present() {
+            return None;
+        }
+        let held = self.is_held();
+        let next = self.sequencer.poll_action(now);
+        if let Some(next) = next
+            && matches!(next.action, Action::Purge(Purge::Transmit | Purge::Both))
+        {
+            // What was written after the purge was asked for is not meant by it.
+            self.lose_writes(next.turn, "purged");
+        }
+        self.unstick_after(held, now);
+        self.settle(now);
+        next.map(|next| next.action)
     }
 
-    /// Bytes to give to the UART now (a cheap clone of what is queued). Ask again after [`Hub::handle_transmitted`].
-    pub fn poll_transmit(&mut self, _now: Instant) -> Option<Bytes> {
-        todo!()
+    /// Bytes to give to the UART now (a cheap clone of what is queued). They are good until the next call of any other
+    /// method, so ask again before each attempt to write, and after [`Hub::handle_transmitted`].
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        self.offered = None;
+        if !self.is_present() || self.sequencer.holds_transmit() || !self.pacing.is_ready(now) {
+            return None;
+        }
+        if !self.writes.is_begun() && !self.asks.is_running() {
+            self.start_ask(now);
+        }
+        let (bytes, source) = if self.asks.is_running() {
+            (self.asks.transmit(self.history.end())?, Source::Ask)
+        } else {
+            (self.writes.front()?.clone(), Source::Write)
+        };
+        let count = self.pacing.portion(&bytes);
+        let given = if count == bytes.len() {
+            bytes.clone()
+        } else {
+            bytes.slice(..count)
+        };
+        self.offered = Some(Offered {
+            bytes,
+            count,
+            source,
+        });
+        Some(given)
     }
 
     /// When [`Hub::handle_timeout`] should be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        let mut next = self.asks.poll_timeout(self.is_held());
+        for other in [
+            self.sequencer.poll_timeout(),
+            self.pacing.poll_timeout(),
+            self.arbiter.poll_timeout(),
+        ] {
+            next = earlier(next, other);
+        }
+        if self.paused {
+            for reader in self
+                .clients
+                .values()
+                .filter_map(|client| client.reader.as_ref())
+            {
+                next = earlier(next, reader.poll_timeout(self.config.stall_limit));
+            }
+        }
+        next
+    }
+
+    // --- who may
+
+    fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {
+        let client = self
+            .clients
+            .get(&client)
+            .filter(|client| !client.is_cut())
+            .ok_or(Refusal::NotAttached)?;
+        if self.shutting_down {
+            Err(Refusal::Shutdown)
+        } else {
+            Ok(client)
+        }
+    }
+
+    /// Whether this client may write, ask and control. Says as which writer.
+    fn may_write(&self, id: ClientId) -> Result<WriterId, Refusal> {
+        let client = self.accepting(id)?;
+        let allowed = self.arbiter.may_write(id, client.access);
+        allowed.map_err(|denied| self.refusal(denied, client.access))?;
+        Ok(client.writer)
+    }
+
+    fn check_present(&self) -> Result<(), Refusal> {
+        match &self.state {
+            DeviceState::Present { .. } => Ok(()),
+            DeviceState::Absent { reason } => Err(Refusal::Absent {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    fn accept_ask(&mut self, id: AskId, client: ClientId, ask: Ask) -> Result<Accepted, Refusal> {
+        self.may_write(client)?;
+        let profile = ask
+            .profile
+            .or_else(|| self.config.profile.clone())
+            .ok_or(Refusal::NoProfile)?;
+        match &profile.end {
+            // Nothing could ever be told from an empty prompt.
+            ReplyEnd::Prompt(prompt) if prompt.is_empty() => return Err(Refusal::NoProfile),
+            ReplyEnd::None => {}
+            _ if ask.command.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
+                return Err(Refusal::NotOneLine);
+            }
+            _ => {}
+        }
+        self.check_present()?;
+        self.check_unread(client)?;
+        self.asks.room_for(ask.command.len())?;
+        let timeout = ask.timeout.unwrap_or(profile.timeout);
+        Ok(Accepted {
+            id,
+            turn: self.new_turn(),
+            command: ask.command,
+            profile,
+            timeout,
+        })
+    }
+
+    /// Who does not read its replies gets no more of them.
+    fn check_unread(&self, client: ClientId) -> Result<(), Refusal> {
+        let unread = self.clients.get(&client).map_or(0, Client::unread_bytes);
+        if unread > UNREAD_BYTES {
+            return Err(Refusal::Busy {
+                what: "bytes of unread replies",
+                queued: unread,
+                limit: UNREAD_BYTES,
+            });
+        }
+        Ok(())
+    }
+
+    fn lease_changed(
+        &mut self,
+        access: Access,
+        result: Result<bool, Denied>,
+    ) -> Result<(), Refusal> {
+        if result.map_err(|denied| self.refusal(denied, access))? {
+            self.publish(|news, _| news.lease = true);
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, denied: Denied, has: Access) -> Refusal {
+        denied.refusal(has, |holder| self.label(holder))
+    }
+
+    fn label(&self, client: ClientId) -> String {
+        self.clients
+            .get(&client)
+            .map(|client| client.label.clone())
+            .unwrap_or_default()
+    }
+
+    // --- what is written
+
+    /// Begins the next ask if it came before the next write.
+    fn start_ask(&mut self, now: Instant) {
+        while let Some((turn, client)) = self.asks.next() {
+            if self.writes.front_turn().is_some_and(|write| write < turn) {
+                break;
+            }
+            match self.check_unread(client) {
+                Ok(()) => self.asks.start(now, self.history.end()),
+                Err(refusal) => self.asks.refuse_next(now, refusal),
+            }
+            self.settle(now);
+            if self.asks.is_running() {
+                break;
+            }
+        }
+    }
+
+    /// Whether the UART is offered nothing now for reasons of ours.
+    fn is_held(&self) -> bool {
+        !self.is_present()
+            || self.sequencer.holds_transmit()
+            || self.pacing.poll_timeout().is_some()
+    }
+
+    fn unstick_after(&mut self, held: bool, now: Instant) {
+        if held && !self.is_held() {
+            self.asks.unstuck(now);
+        }
+    }
+
+    fn lose_writes(&mut self, before: Turn, reason: &str) {
+        self.offered = None;
+        let (lost, losers) = self.writes.lose_before(before, &mut self.writers, reason);
+        self.counters.bytes_write_lost += lost;
+        self.tell_writers(losers);
+        self.tell_room();
+    }
+
+    // --- what is told
+
+    fn next_notice(&mut self, now: Instant, id: ClientId, limit: usize) -> Option<Notice> {
+        let client = self.clients.get_mut(&id)?;
+        if let Some(end) = client.pop_end() {
+            return Some(end);
+        }
+        if let Some(news) = self.next_news(id) {
+            return Some(news);
+        }
+        let client = self.clients.get_mut(&id)?;
+        if matches!(client.closing, Closing::Told) {
+            return None;
+        }
+        if let Some(about_writes) = self.writers.poll_notice(client.writer) {
+            return Some(about_writes);
+        }
+        let reason = match &client.closing {
+            Closing::Now(reason) => Some(reason.clone()),
+            Closing::Owed(end) => {
+                let data = client
+                    .reader
+                    .as_ref()
+                    .is_some_and(|reader| *end > 0 && reader.has_until(*end));
+                let owed = data
+                    || self.asks.has(id)
+                    || self.sequencer.has(id)
+                    || self.writers.has_queued(client.writer);
+                (!owed).then_some(CloseReason::Shutdown)
+            }
+            Closing::No | Closing::Told => None,
+        };
+        if let Some(reason) = reason {
+            client.closing = Closing::Told;
+            client.reader = None;
+            self.update_paused();
+            return Some(Notice::Closed(reason));
+        }
+        let reader = client.reader.as_mut()?;
+        let stalled = reader.stalls();
+        let taken = reader.take(now, &self.history, limit)?;
+        if stalled && !reader.stalls() {
+            self.update_paused();
+        }
+        Some(match taken {
+            Taken::Data { offset, bytes } => Notice::Data { offset, bytes },
+            Taken::Gap { from, to, why } => {
+                self.counters.gaps += 1;
+                if why != GapWhy::NewEpoch {
+                    self.counters.gap_bytes += to.0 - from.0;
+                }
+                Notice::Gap { from, to, why }
+            }
+        })
+    }
+
+    fn next_news(&mut self, id: ClientId) -> Option<Notice> {
+        let news = &mut self.clients.get_mut(&id)?.news;
+        if news.state {
+            // The state says line settings and signals as well.
+            *news = News {
+                lease: news.lease,
+                ..News::default()
+            };
+            let (at, losses) = (Offset(self.state_at), self.counters.device_losses);
+            return Some(Notice::State {
+                state: self.state.clone(),
+                at,
+                losses,
+            });
+        }
+        if let DeviceState::Present {
+            line,
+            outputs,
+            inputs,
+        } = self.state
+        {
+            if std::mem::take(&mut news.line) {
+                return Some(Notice::Line(line));
+            }
+            if std::mem::take(&mut news.signals) {
+                return Some(Notice::Signals { outputs, inputs });
+            }
+        }
+        if std::mem::take(&mut news.lease) {
+            let holder = self.arbiter.holder();
+            let yours = holder == Some(id);
+            return Some(Notice::Lease {
+                holder: holder.map(|holder| self.label(holder)),
+                yours,
+            });
+        }
+        None
+    }
+
+    /// Notes news for every client and wakes those who got some. `note` is told whether the client is a reader.
+    fn publish(&mut self, note: impl Fn(&mut News, bool)) {
+        for (&id, client) in &mut self.clients {
+            if client.is_cut() {
+                continue;
+            }
+            note(&mut client.news, client.reader.is_some());
+            self.wakes.news(id, &mut client.wake);
+        }
+    }
+
+    /// Changes what is known about the present device, and tells readers if that is a change.
+    fn update_present(
+        &mut self,
+        change: impl FnOnce(&mut LineSettings, &mut OutputSignals, &mut InputSignals),
+    ) {
+        let DeviceState::Present {
+            line,
+            outputs,
+            inputs,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let before = (*line, *outputs, *inputs);
+        change(line, outputs, inputs);
+        let (new_line, new_signals) = (
+            before.0 != *line,
+            (before.1, before.2) != (*outputs, *inputs),
+        );
+        if new_line || new_signals {
+            self.publish(|news, is_reader| {
+                news.line |= new_line && is_reader;
+                news.signals |= new_signals && is_reader;
+            });
+        }
+    }
+
+    fn tell_writers(&mut self, writers: impl IntoIterator<Item = WriterId>) {
+        for writer in writers {
+            let Some(id) = self.writers.owner(writer) else {
+                continue;
+            };
+            let Some(client) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            self.wakes.news(id, &mut client.wake);
+        }
+    }
+
+    fn tell_room(&mut self) {
+        if self.writes.room() == 0 {
+            return;
+        }
+        for id in self.wakes.take_for_room() {
+            if let Some(client) = self.clients.get_mut(&id) {
+                self.wakes.room(id, &mut client.wake);
+            }
+        }
+    }
+
+    /// Tells the ends that the parts have come to.
+    fn settle(&mut self, now: Instant) {
+        while let Some((client, ask, outcome)) = self.asks.poll_end() {
+            self.end_ask(now, client, ask, outcome);
+        }
+        while let Some((client, control, result)) = self.sequencer.poll_end() {
+            self.end_control(now, client, control, result);
+        }
+    }
+
+    fn end_ask(&mut self, now: Instant, client: ClientId, ask: AskId, outcome: AskOutcome) {
+        match outcome {
+            AskOutcome::Reply { .. } => self.counters.asks_replied += 1,
+            AskOutcome::TimedOut { .. } => self.counters.asks_timed_out += 1,
+            _ => self.counters.asks_failed += 1,
+        }
+        self.end(now, client, Notice::AskDone { ask, outcome });
+    }
+
+    fn end_control(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        control: ControlId,
+        result: Result<ActionDone, ControlError>,
+    ) {
+        self.end(now, id, Notice::ControlDone { control, result });
+    }
+
+    fn end(&mut self, now: Instant, id: ClientId, end: Notice) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        client.push_end(end);
+        self.wakes.news(id, &mut client.wake);
+        let notices = client.unread() + self.writers.untold_losses(client.writer);
+        if notices > UNREAD_NOTICES && !client.is_cut() {
+            self.cut(now, id, CloseReason::Unread { notices });
+        }
+    }
+
+    /// Cuts a client off: it is told why, and nothing is done for it any more.
+    fn cut(&mut self, now: Instant, id: ClientId, reason: CloseReason) {
+        let unread = matches!(reason, CloseReason::Unread { .. });
+        if !unread {
+            self.counters.cuts += 1;
+            // It is told the ends of its asks before it is told that it is cut off.
+            self.asks.cancel_all(now, id);
+            self.settle(now);
+        }
+        if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.is_cut()) {
+            if unread {
+                client.forget_ends();
+            }
+            client.closing = Closing::Now(reason);
+            client.reader = None;
+            self.wakes.news(id, &mut client.wake);
+        }
+        self.asks.cancel_all(now, id);
+        self.release_lease(now, id);
+        self.update_paused();
+        self.settle(now);
+    }
+
+    fn update_paused(&mut self) {
+        self.paused = self
+            .clients
+            .values()
+            .filter_map(|client| client.reader.as_ref())
+            .any(Reader::stalls);
+    }
+
+    fn is_present(&self) -> bool {
+        matches!(self.state, DeviceState::Present { .. })
+    }
+
+    fn new_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    fn new_turn(&mut self) -> Turn {
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        turn
     }
 }

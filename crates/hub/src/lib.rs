@@ -15,12 +15,19 @@
 
 mod arbiter;
 mod ask;
+mod client;
 mod control;
 mod history;
 mod hub;
 mod profile;
 mod reader;
+mod reply;
+mod resync;
+mod sequencer;
+mod time;
+mod transmit;
 mod vocabulary;
+mod writer;
 
 pub use control::{Action, ActionDone, Control, ControlError, Sequence, SequenceError, Step};
 pub use hub::{Hub, HubConfig};

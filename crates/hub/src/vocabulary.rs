@@ -178,7 +178,7 @@ pub enum Notice {
         /// Whether that is you.
         yours: bool,
     },
-    /// This client's own bytes below this write offset have been taken by the UART.
+    /// This client's own bytes below this write offset have been taken by the UART, but for those told as lost.
     Written {
         /// The write offset reached.
         up_to: u64,
@@ -204,7 +204,7 @@ pub enum Notice {
         /// Which.
         control: ControlId,
         /// How.
-        result: Result<ActionDone, crate::ControlError>,
+        result: Result<crate::ActionDone, crate::ControlError>,
     },
     /// The hub has cut this client off; nothing more will come.
     Closed(CloseReason),
@@ -231,11 +231,14 @@ pub enum CloseReason {
         /// The oldest byte kept.
         to: Offset,
     },
+    /// It left so much unread (answers, replies, losses) that keeping it would cost others.
+    Unread {
+        /// How many notices it left; they are gone, ends of asks and control operations among them.
+        notices: usize,
+    },
     /// The port is being removed or the daemon stops.
     Shutdown,
 }
-
-pub use crate::control::ActionDone;
 
 /// One command, and how to know its reply.
 #[derive(Debug, Clone)]
@@ -339,6 +342,19 @@ pub enum Refusal {
         /// The name asked for.
         name: String,
     },
+    /// It would hold the port for too long.
+    #[error("{what} of {asked:?} is too long, {limit:?} is the longest")]
+    TooLong {
+        /// What was asked for, e.g. `a break`.
+        what: &'static str,
+        /// For how long.
+        asked: Duration,
+        /// The longest there is.
+        limit: Duration,
+    },
+    /// The client was cut off or has left.
+    #[error("this client is not attached any more")]
+    NotAttached,
     /// The port is being removed or the daemon stops.
     #[error("the gateway is stopping")]
     Shutdown,

@@ -1,0 +1,203 @@
+//! One attached client: what it has yet to be told, and whether it was woken to be told. Not its place in the history,
+//! which is `reader`, and not its writes, which are `writer`.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::reader::Reader;
+use crate::writer::WriterId;
+use crate::{Access, AskOutcome, ClientId, CloseReason, Notice};
+
+/// How many notices a client may leave unread before it is cut off.
+pub(crate) const UNREAD_NOTICES: usize = 1024;
+
+/// How many bytes of replies a client may leave unread before its further asks are refused.
+pub(crate) const UNREAD_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) label: String,
+    pub(crate) access: Access,
+    pub(crate) reader: Option<Reader>,
+    pub(crate) writer: WriterId,
+    pub(crate) news: News,
+    pub(crate) closing: Closing,
+    pub(crate) wake: Wake,
+    /// The ends of its asks and control operations.
+    ends: VecDeque<Notice>,
+    /// How many bytes of replies are in there.
+    unread_bytes: usize,
+}
+
+/// What changed and was not told. Only the newest state is told, so there is nothing to keep but that it changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct News {
+    pub(crate) state: bool,
+    pub(crate) line: bool,
+    pub(crate) signals: bool,
+    pub(crate) lease: bool,
+}
+
+/// Whether the client is being cut off.
+#[derive(Debug)]
+pub(crate) enum Closing {
+    No,
+    /// When it got what it is owed: the ends of what it asked for, what became of its writes, and the bytes below this.
+    Owed(u64),
+    /// When it was told what happened to it.
+    Now(CloseReason),
+    /// It was told.
+    Told,
+}
+
+impl Client {
+    pub(crate) fn new(
+        label: String,
+        access: Access,
+        reader: Option<Reader>,
+        writer: WriterId,
+    ) -> Client {
+        Client {
+            label,
+            access,
+            reader,
+            writer,
+            news: News::default(),
+            closing: Closing::No,
+            wake: Wake::default(),
+            ends: VecDeque::new(),
+            unread_bytes: 0,
+        }
+    }
+
+    /// Whether it was cut off, so that nothing is accepted from it any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self.closing, Closing::Now(_) | Closing::Told)
+    }
+
+    /// Something it asked for has ended. Once it is cut off it is told no more ends, or they could pile up.
+    pub(crate) fn push_end(&mut self, end: Notice) {
+        if !self.is_cut() {
+            self.unread_bytes += reply_len(&end);
+            self.ends.push_back(end);
+        }
+    }
+
+    pub(crate) fn pop_end(&mut self) -> Option<Notice> {
+        let end = self.ends.pop_front()?;
+        self.unread_bytes -= reply_len(&end);
+        Some(end)
+    }
+
+    /// How many ends it was not told.
+    pub(crate) fn unread(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How many bytes of replies it was not told.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.unread_bytes
+    }
+
+    /// Forgets every end it was not told.
+    pub(crate) fn forget_ends(&mut self) {
+        self.ends = VecDeque::new();
+        self.unread_bytes = 0;
+    }
+}
+
+fn reply_len(end: &Notice) -> usize {
+    match end {
+        Notice::AskDone {
+            outcome: AskOutcome::Reply { reply: bytes, .. },
+            ..
+        }
+        | Notice::AskDone {
+            outcome: AskOutcome::TimedOut { partial: bytes, .. },
+            ..
+        }
+        | Notice::AskDone {
+            outcome: AskOutcome::DeviceLost { partial: bytes, .. },
+            ..
+        } => bytes.len(),
+        _ => 0,
+    }
+}
+
+/// Whether a client must be woken, or was.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    /// Something came since it last found nothing.
+    awake: bool,
+    /// It was not woken for that yet.
+    due: bool,
+    /// Room has come for it, and it was not woken for that yet.
+    room: bool,
+    queued: bool,
+}
+
+/// The clients to wake.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    queue: VecDeque<ClientId>,
+    /// Who was refused because the write queue was full.
+    for_room: BTreeSet<ClientId>,
+}
+
+impl Wakes {
+    /// There is something to tell this client.
+    pub(crate) fn news(&mut self, id: ClientId, wake: &mut Wake) {
+        if !wake.awake {
+            (wake.awake, wake.due) = (true, true);
+            self.push(id, wake);
+        }
+    }
+
+    /// This client was refused for want of room.
+    pub(crate) fn wants_room(&mut self, id: ClientId) {
+        self.for_room.insert(id);
+    }
+
+    /// There is room. Says who wanted it.
+    pub(crate) fn take_for_room(&mut self) -> BTreeSet<ClientId> {
+        std::mem::take(&mut self.for_room)
+    }
+
+    /// There is room for this client, which is told even while it has other things to be told: it may not be able to
+    /// take those before it has got rid of its bytes.
+    pub(crate) fn room(&mut self, id: ClientId, wake: &mut Wake) {
+        wake.room = true;
+        self.push(id, wake);
+    }
+
+    /// The next one in the queue, whether it still needs waking or not.
+    pub(crate) fn pop(&mut self) -> Option<ClientId> {
+        self.queue.pop_front()
+    }
+
+    /// This client left.
+    pub(crate) fn forget(&mut self, id: ClientId) {
+        self.for_room.remove(&id);
+    }
+
+    fn push(&mut self, id: ClientId, wake: &mut Wake) {
+        if !wake.queued {
+            wake.queued = true;
+            self.queue.push_back(id);
+        }
+    }
+}
+
+impl Wake {
+    /// The client was told everything.
+    pub(crate) fn nothing_left(&mut self) {
+        (self.awake, self.due) = (false, false);
+    }
+
+    /// It is taken out of the queue. Says whether it needs waking.
+    pub(crate) fn popped(&mut self) -> bool {
+        self.queued = false;
+        let needed = self.due || self.room;
+        (self.due, self.room) = (false, false);
+        needed
+    }
+}

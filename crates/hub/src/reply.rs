@@ -1,0 +1,323 @@
+//! Where a reply begins and ends in what a board sends. It knows the bytes and a clock that is an argument; not whose
+//! turn it is and not what happens after a failure, which is `ask`.
+//!
+//! - **End of line**: any number of CRs followed by one LF, or CRs alone. A CR is therefore undecided until the next byte;
+//!   when none comes for [`SETTLE`], it was the end of the line.
+//! - **Echo**: the command's text at the very beginning (line ends before it do not matter) and the end of line after it.
+//!   It is only an echo with both; a reply that merely begins like the command is left alone. An empty command has none.
+//!   A board without echo that answers a command with the command's own text needs `strip_echo` off.
+//! - **Lines**: `n` ended lines after the echo. Empty lines before the first other one are skipped, later ones count.
+//! - **Prompt**: the literal at the beginning of a line (or of the reply) and at the very end of what has arrived. A reply
+//!   that contains such a prompt ends there if the board pauses behind it just then; there is no delay to find out.
+//! - **Quiet**: nothing for so long after the first byte. An echo is not a first byte: a slow command whose echo is prompt
+//!   would end before it began.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::ReplyEnd;
+use crate::time::after;
+
+/// How long an undecided CR, or an undecided echo that ends with the prompt, is left undecided.
+pub(crate) const SETTLE: Duration = Duration::from_millis(50);
+
+/// How many CRs and LFs may stand before an echo.
+const LEADING: usize = 4;
+
+/// The reply to one command, as far as it has arrived.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    end: ReplyEnd,
+    echo: Echo,
+    /// What is held because it may be an echo.
+    held: Vec<u8>,
+    /// What follows the echo; empty once nobody wants it any more.
+    body: BytesMut,
+    wanted: bool,
+    /// How many bytes followed the echo.
+    body_len: usize,
+    lines: Lines,
+    /// How many bytes have arrived.
+    seen: u64,
+    last_byte: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Echo {
+    /// So many bytes of the command's text were seen.
+    Text(Bytes, usize),
+    /// The text and at least one CR were seen.
+    Cr,
+    /// It was seen, or it is known that there is none.
+    Over,
+}
+
+/// The lines of the body. Positions count from the end of the echo.
+#[derive(Debug, Default)]
+struct Lines {
+    /// How much of the body was read.
+    read: usize,
+    /// Where the first line that is not empty begins.
+    first: Option<usize>,
+    /// Where the content of the line that is being read ends, once its CR was seen.
+    cr: Option<usize>,
+    ended: usize,
+}
+
+/// A whole reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The reply without echo, prompt and the last end of line.
+    pub(crate) reply: Bytes,
+    /// How many of the bytes that arrived belong to it, echo and prompt included.
+    pub(crate) consumed: u64,
+}
+
+impl Reply {
+    pub(crate) fn new(end: ReplyEnd, command: &Bytes, strip_echo: bool) -> Reply {
+        let echo = if strip_echo && !command.is_empty() {
+            Echo::Text(command.clone(), 0)
+        } else {
+            Echo::Over
+        };
+        Reply {
+            end,
+            echo,
+            held: Vec::new(),
+            body: BytesMut::new(),
+            wanted: true,
+            body_len: 0,
+            lines: Lines::default(),
+            seen: 0,
+            last_byte: None,
+        }
+    }
+
+    /// Bytes arrived (not empty). The reply, if this completes it.
+    pub(crate) fn handle_data(&mut self, now: Instant, bytes: &[u8]) -> Option<Found> {
+        self.last_byte = Some(now);
+        self.seen += bytes.len() as u64;
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            if !self.echo_takes(byte) {
+                break;
+            }
+            rest = after;
+        }
+        self.append(rest);
+        let found = match &self.end {
+            ReplyEnd::None | ReplyEnd::Quiet(_) => None,
+            ReplyEnd::Prompt(_) => self.find_prompt(),
+            ReplyEnd::Line { count } => self.find_lines(*count),
+        };
+        self.drop_unwanted();
+        found
+    }
+
+    /// Time passed. The reply, if this completes it.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<Found> {
+        if self.poll_timeout().is_none_or(|at| now < at) {
+            return None;
+        }
+        match &self.end {
+            ReplyEnd::None => None,
+            ReplyEnd::Line { count } => {
+                let count = (*count).max(1);
+                let end = self.lines.settle()?;
+                (self.lines.ended == count).then(|| self.found(end, self.seen))
+            }
+            ReplyEnd::Prompt(_) => {
+                self.give_up_echo();
+                self.find_prompt()
+            }
+            ReplyEnd::Quiet(_) => {
+                self.give_up_echo();
+                let end = without_end_of_line(&self.body);
+                Some(self.found(end, self.seen))
+            }
+        }
+    }
+
+    /// When time alone would change something.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let last = self.last_byte?;
+        match &self.end {
+            ReplyEnd::None => None,
+            ReplyEnd::Line { .. } => self.lines.cr.map(|_| after(last, SETTLE)),
+            ReplyEnd::Prompt(prompt) => {
+                prompt_at_end(&self.held, prompt).map(|_| after(last, SETTLE))
+            }
+            ReplyEnd::Quiet(quiet) => {
+                (self.body_len > 0 || !self.held.is_empty()).then(|| after(last, *quiet))
+            }
+        }
+    }
+
+    /// Whether the reply can no longer fit into `limit` bytes.
+    pub(crate) fn is_beyond(&self, limit: usize) -> bool {
+        let not_reply = match &self.end {
+            ReplyEnd::Prompt(prompt) => prompt.len() + 2,
+            _ => 2,
+        };
+        self.body.len().saturating_sub(not_reply) > limit
+    }
+
+    /// When the last byte arrived.
+    pub(crate) fn last_byte(&self) -> Option<Instant> {
+        self.last_byte
+    }
+
+    /// Says what has arrived so far, without an echo, and goes on looking for the end without keeping anything.
+    pub(crate) fn discard(&mut self) -> Bytes {
+        let mut partial = std::mem::take(&mut self.body);
+        partial.extend_from_slice(&self.held);
+        self.wanted = false;
+        partial.freeze()
+    }
+
+    /// Whether this byte is a part of the echo. If not, the echo is over.
+    fn echo_takes(&mut self, byte: u8) -> bool {
+        let line_end = matches!(byte, b'\r' | b'\n');
+        match &mut self.echo {
+            Echo::Over => false,
+            Echo::Text(_, 0) if line_end && self.held.len() < LEADING => {
+                self.held.push(byte);
+                true
+            }
+            Echo::Text(text, matched) if text.get(*matched) == Some(&byte) => {
+                *matched += 1;
+                self.held.push(byte);
+                true
+            }
+            Echo::Text(text, matched) if *matched == text.len() && line_end => {
+                self.held = Vec::new();
+                self.echo = if byte == b'\n' { Echo::Over } else { Echo::Cr };
+                true
+            }
+            Echo::Text(..) => {
+                self.give_up_echo();
+                false
+            }
+            Echo::Cr if byte == b'\r' => true,
+            Echo::Cr => {
+                self.echo = Echo::Over;
+                byte == b'\n'
+            }
+        }
+    }
+
+    /// What was held was not an echo.
+    fn give_up_echo(&mut self) {
+        self.echo = Echo::Over;
+        let held = std::mem::take(&mut self.held);
+        self.append(&held);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.body_len += bytes.len();
+        self.body.extend_from_slice(bytes);
+    }
+
+    fn drop_unwanted(&mut self) {
+        if !self.wanted {
+            self.body.clear();
+        }
+    }
+
+    fn find_prompt(&mut self) -> Option<Found> {
+        let (ReplyEnd::Prompt(prompt), Echo::Over) = (&self.end, &self.echo) else {
+            return None;
+        };
+        let at = prompt_at_end(&self.body, prompt)?;
+        let end = without_end_of_line(&self.body[..at]);
+        Some(self.found(end, self.seen))
+    }
+
+    fn find_lines(&mut self, count: usize) -> Option<Found> {
+        let unread = self.body_len - self.lines.read;
+        let unread = &self.body[self.body.len().saturating_sub(unread)..];
+        let (content_end, line_end) = self.lines.scan(unread, count.max(1))?;
+        let beyond = (self.body_len - line_end) as u64;
+        Some(self.found(content_end, self.seen - beyond))
+    }
+
+    /// The reply, from the first line that is not empty (if lines are what counts) to `end`.
+    fn found(&mut self, end: usize, consumed: u64) -> Found {
+        let body = std::mem::take(&mut self.body).freeze();
+        let first = self.lines.first.unwrap_or(0);
+        let reply = if self.wanted {
+            body.slice(first.min(end)..end)
+        } else {
+            Bytes::new()
+        };
+        Found { reply, consumed }
+    }
+}
+
+impl Lines {
+    /// Reads on. Where the content of the line number `count` and its end of line end, if `bytes` end it.
+    fn scan(&mut self, bytes: &[u8], count: usize) -> Option<(usize, usize)> {
+        for &byte in bytes {
+            let at = self.read;
+            self.read += 1;
+            if let Some(content_end) = self.cr {
+                if byte == b'\r' {
+                    continue;
+                }
+                self.cr = None;
+                self.ended += 1;
+                let line_feed = usize::from(byte == b'\n');
+                if self.ended == count {
+                    return Some((content_end, at + line_feed));
+                }
+                if line_feed == 1 {
+                    continue;
+                }
+            }
+            match (byte, self.first) {
+                (b'\r' | b'\n', None) => {}
+                (b'\r', Some(_)) => self.cr = Some(at),
+                (b'\n', Some(_)) => {
+                    self.ended += 1;
+                    if self.ended == count {
+                        return Some((at, at + 1));
+                    }
+                }
+                (_, None) => self.first = Some(at),
+                (_, Some(_)) => {}
+            }
+        }
+        None
+    }
+
+    /// Nothing came after a CR: it was the end of a line. Where the line's content ended.
+    fn settle(&mut self) -> Option<usize> {
+        let content_end = self.cr.take()?;
+        self.ended += 1;
+        Some(content_end)
+    }
+}
+
+/// Where the prompt begins, if `bytes` end with it at the beginning of a line.
+pub(crate) fn prompt_at_end(bytes: &[u8], prompt: &[u8]) -> Option<usize> {
+    if prompt.is_empty() || !bytes.ends_with(prompt) {
+        return None;
+    }
+    let at = bytes.len() - prompt.len();
+    let is_end_of_line = |byte: Option<&u8>| matches!(byte, Some(b'\r' | b'\n'));
+    let begins_line =
+        at == 0 || is_end_of_line(bytes.get(at - 1)) || is_end_of_line(prompt.first());
+    begins_line.then_some(at)
+}
+
+/// The length of `bytes` without the end of line they end with, if they do.
+fn without_end_of_line(bytes: &[u8]) -> usize {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.len()
+        - bytes
+            .iter()
+            .rev()
+            .take_while(|&&byte| byte == b'\r')
+            .count()
+}

@@ -1,0 +1,340 @@
+//! What waits to be written to the UART, in the order it arrived, and how fast it may go out. Not asks' commands; those
+//! are in `ask`, and take their turn among these by their place in the same order.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::time::after;
+use crate::writer::{WriterId, Writers};
+
+/// A place in the order of everything that was asked of the port.
+pub(crate) type Turn = u64;
+
+/// How many writes may be queued, however small; their bookkeeping takes memory too.
+const WRITES: usize = 4096;
+
+/// Consecutive small writes of one writer are merged up to this size.
+const MERGE: usize = 512;
+
+/// The plain writes of all clients, first come, first served.
+#[derive(Debug)]
+pub(crate) struct WriteQueue {
+    writes: VecDeque<Write>,
+    bytes: usize,
+    limit: usize,
+    /// Whether the UART has taken a part of the first write.
+    begun: bool,
+}
+
+#[derive(Debug)]
+struct Write {
+    turn: Turn,
+    writer: WriterId,
+    /// The write offset of the first byte left.
+    from: u64,
+    bytes: Bytes,
+}
+
+impl WriteQueue {
+    pub(crate) fn new(limit: usize) -> WriteQueue {
+        WriteQueue {
+            writes: VecDeque::new(),
+            bytes: 0,
+            limit,
+            begun: false,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        if self.writes.len() >= WRITES {
+            0
+        } else {
+            self.limit - self.bytes
+        }
+    }
+
+    /// Whether the UART has taken a part of a write, which must be finished before anything else.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    pub(crate) fn front(&self) -> Option<&Bytes> {
+        self.writes.front().map(|write| &write.bytes)
+    }
+
+    pub(crate) fn front_turn(&self) -> Option<Turn> {
+        self.writes.front().map(|write| write.turn)
+    }
+
+    /// Queues a write (not empty, not larger than the room).
+    pub(crate) fn push(
+        &mut self,
+        turn: Turn,
+        writers: &mut Writers,
+        writer: WriterId,
+        bytes: Bytes,
+    ) {
+        let from = writers.accept(writer, bytes.len());
+        self.bytes += bytes.len();
+        if let Some(last) = self.writes.back_mut()
+            && last.writer == writer
+            && last.turn + 1 == turn
+            && last.bytes.len() + bytes.len() <= MERGE
+        {
+            let mut merged = BytesMut::from(std::mem::take(&mut last.bytes));
+            merged.extend_from_slice(&bytes);
+            last.bytes = merged.freeze();
+            last.turn = turn;
+            writers.merged(writer);
+            return;
+        }
+        self.writes.push_back(Write {
+            turn,
+            writer,
+            from,
+            bytes,
+        });
+    }
+
+    /// The UART took this many bytes of the first write. Says whose they were.
+    pub(crate) fn taken(&mut self, writers: &mut Writers, count: usize) -> Option<WriterId> {
+        let front = self.writes.front_mut()?;
+        let count = count.min(front.bytes.len());
+        front.bytes.advance(count);
+        front.from += count as u64;
+        self.bytes -= count;
+        let writer = front.writer;
+        let whole = front.bytes.is_empty();
+        writers.taken(writer, front.from, whole);
+        self.begun = !whole && (self.begun || count > 0);
+        if whole {
+            self.writes.pop_front();
+        }
+        Some(writer)
+    }
+
+    /// Drops every write before `turn` and tells its writer why. Says how many bytes and whose they were.
+    pub(crate) fn lose_before(
+        &mut self,
+        turn: Turn,
+        writers: &mut Writers,
+        reason: &str,
+    ) -> (u64, Vec<WriterId>) {
+        let mut losers = Vec::new();
+        let before = self.bytes;
+        while let Some(write) = self.writes.pop_front_if(|write| write.turn < turn) {
+            self.begun = false;
+            self.bytes -= write.bytes.len();
+            writers.lost(
+                write.writer,
+                write.from,
+                write.from + write.bytes.len() as u64,
+                reason,
+            );
+            if !losers.contains(&write.writer) {
+                losers.push(write.writer);
+            }
+        }
+        ((before - self.bytes) as u64, losers)
+    }
+}
+
+/// How fast bytes go out.
+#[derive(Debug)]
+pub(crate) struct Pacing {
+    byte: Duration,
+    line: Duration,
+    not_before: Option<Instant>,
+}
+
+impl Pacing {
+    pub(crate) fn new(byte: Duration, line: Duration) -> Pacing {
+        Pacing {
+            byte,
+            line,
+            not_before: None,
+        }
+    }
+
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// How much of `bytes` may go out in one go.
+    pub(crate) fn portion(&self, bytes: &Bytes) -> usize {
+        if !self.byte.is_zero() {
+            bytes.len().min(1)
+        } else if !self.line.is_zero() {
+            bytes
+                .iter()
+                .enumerate()
+                .find(|&(at, _)| ends_line(bytes, at))
+                .map_or(bytes.len(), |(at, _)| at + 1)
+        } else {
+            bytes.len()
+        }
+    }
+
+    /// The UART took the first `count` of `bytes`.
+    pub(crate) fn taken(&mut self, now: Instant, bytes: &Bytes, count: usize) {
+        let Some(last) = count.checked_sub(1) else {
+            return;
+        };
+        let wait = if ends_line(bytes, last) {
+            self.byte.max(self.line)
+        } else {
+            self.byte
+        };
+        if !wait.is_zero() {
+            self.not_before = Some(after(now, wait));
+        }
+    }
+
+    /// When the next byte may go out, if it must wait.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.is_ready(now) {
+            self.not_before = None;
+        }
+    }
+}
+
+/// Whether a line ends with the byte at `at`: LF, or a CR without an LF after it.
+fn ends_line(bytes: &[u8], at: usize) -> bool {
+    match bytes.get(at) {
+        Some(b'\n') => true,
+        Some(b'\r') => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, ClientId};
+
+    fn drain(queue: &mut WriteQueue, writers: &mut Writers, step: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(bytes) = queue.front().cloned() {
+            let count = step.min(bytes.len());
+            out.extend_from_slice(&bytes[..count]);
+            queue.taken(writers, count);
+        }
+        out
+    }
+
+    #[test]
+    fn writes_leave_in_order_and_whole() {
+        for step in [1, 2, 100] {
+            let mut writers = Writers::default();
+            let (a, b) = (
+                writers.attach(ClientId(1), None, Access::Write).0,
+                writers.attach(ClientId(1), None, Access::Write).0,
+            );
+            let mut queue = WriteQueue::new(100);
+            for (turn, (writer, text)) in [(a, "one "), (b, "two "), (b, "three "), (a, "four ")]
+                .into_iter()
+                .enumerate()
+            {
+                queue.push(turn as Turn, &mut writers, writer, text.into());
+            }
+            assert_eq!(queue.room(), 100 - 19);
+            assert_eq!(
+                drain(&mut queue, &mut writers, step),
+                b"one two three four "
+            );
+            assert_eq!(queue.room(), 100);
+            assert_eq!(
+                writers.poll_notice(a),
+                Some(crate::Notice::Written { up_to: 9 })
+            );
+            assert_eq!(
+                writers.poll_notice(b),
+                Some(crate::Notice::Written { up_to: 10 })
+            );
+        }
+    }
+
+    #[test]
+    fn single_bytes_of_one_writer_are_merged_and_those_of_many_are_bounded() {
+        let mut writers = Writers::default();
+        let (a, b) = (
+            writers.attach(ClientId(1), None, Access::Write).0,
+            writers.attach(ClientId(1), None, Access::Write).0,
+        );
+        let mut queue = WriteQueue::new(1 << 20);
+        for turn in 0..10_000 {
+            queue.push(turn, &mut writers, a, Bytes::from_static(b"x"));
+        }
+        assert!(queue.writes.len() <= 10_000 / MERGE + 1);
+        let mut turn = 10_000;
+        while queue.room() > 0 {
+            queue.push(
+                turn,
+                &mut writers,
+                if turn % 2 == 0 { a } else { b },
+                Bytes::from_static(b"x"),
+            );
+            turn += 1;
+        }
+        assert_eq!(queue.writes.len(), WRITES);
+    }
+
+    #[test]
+    fn what_came_after_a_purge_is_not_purged() {
+        let mut writers = Writers::default();
+        let a = writers.attach(ClientId(1), None, Access::Write).0;
+        let mut queue = WriteQueue::new(100);
+        queue.push(0, &mut writers, a, "old".into());
+        queue.taken(&mut writers, 1);
+        queue.push(2, &mut writers, a, "new".into());
+        assert_eq!(queue.lose_before(1, &mut writers, "purged"), (2, vec![a]));
+        assert!(!queue.is_begun());
+        assert_eq!(drain(&mut queue, &mut writers, 9), b"new");
+        assert_eq!(
+            writers.poll_notice(a),
+            Some(crate::Notice::WriteLost {
+                from: 1,
+                to: 3,
+                reason: "purged".into()
+            })
+        );
+        assert_eq!(
+            writers.poll_notice(a),
+            Some(crate::Notice::Written { up_to: 6 })
+        );
+    }
+
+    #[test]
+    fn pacing_by_byte_and_by_line() {
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        let text = Bytes::from_static(b"ab\r\ncd\refg");
+        let line = Pacing::new(ms(0), ms(50));
+        assert_eq!(line.portion(&text), 4, "CR LF is one end of line");
+        assert_eq!(line.portion(&text.slice(4..)), 3);
+        assert_eq!(line.portion(&text.slice(7..)), 3);
+        let mut both = Pacing::new(ms(1), ms(50));
+        assert_eq!(both.portion(&text), 1);
+        for (at, wait) in [(0, 1), (2, 1), (3, 50), (6, 50)] {
+            both.taken(now, &text.slice(at..), 1);
+            assert_eq!(both.poll_timeout(), Some(now + ms(wait)), "after byte {at}");
+        }
+        assert!(!both.is_ready(now + ms(49)));
+        both.handle_timeout(now + ms(50));
+        assert_eq!(both.poll_timeout(), None);
+    }
+}

@@ -1,0 +1,320 @@
+//! Writers' own offsets: what was accepted from whom, what the UART has taken, what was lost, and what of that its
+//! writer has yet to be told. Not the bytes; those are in `transmit`.
+//!
+//! A writer with a name outlives its client: when a client of the same name attaches, it goes on at the same offset and
+//! is told what became of the bytes it does not know about. The name belongs to its newest client; an older one that is
+//! still attached goes on without a name.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{Access, ClientId, Notice};
+
+/// How many names without a client are remembered; the one unused for longest is forgotten first.
+const NAMES: usize = 1024;
+
+/// The longest name, in bytes.
+const NAME_LEN: usize = 64;
+
+/// One record here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WriterId(u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Writers {
+    records: BTreeMap<WriterId, Writer>,
+    names: BTreeMap<String, WriterId>,
+    /// Named records without a client, the one unused for longest first.
+    unowned: VecDeque<WriterId>,
+    next_id: u64,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    name: Option<String>,
+    /// The client this record's notices go to.
+    owner: Option<ClientId>,
+    /// How many of its writes are queued; a nameless record goes with the last of them.
+    queued: usize,
+    /// The next write offset.
+    accepted: u64,
+    /// The write offset below which the UART has taken everything that was not told as lost.
+    taken: u64,
+    /// How far `taken` was told.
+    told: u64,
+    lost: VecDeque<Lost>,
+}
+
+#[derive(Debug)]
+struct Lost {
+    from: u64,
+    to: u64,
+    reason: String,
+}
+
+impl Writers {
+    /// A client attaches, perhaps under a name. Says its record. If another client had the name, that one goes on at the
+    /// same offset with a record of its own, which is said too.
+    pub(crate) fn attach(
+        &mut self,
+        client: ClientId,
+        name: Option<&str>,
+        access: Access,
+    ) -> (WriterId, Option<(ClientId, WriterId)>) {
+        // Someone who may not write has no use for a name, and must not take somebody else's.
+        let name =
+            name.filter(|name| access >= Access::Write && (1..=NAME_LEN).contains(&name.len()));
+        let known = name.and_then(|name| self.names.get(name)).copied();
+        if let Some(id) = known
+            && let Some(record) = self.records.get_mut(&id)
+        {
+            let (before, at) = (record.owner.replace(client), record.accepted);
+            record.told = 0;
+            self.unowned.retain(|&unowned| unowned != id);
+            let split_off = before.map(|before| {
+                let own = Writer {
+                    owner: Some(before),
+                    accepted: at,
+                    taken: at,
+                    told: at,
+                    ..Writer::default()
+                };
+                (before, self.insert(own))
+            });
+            return (id, split_off);
+        }
+        let name = name.map(str::to_owned);
+        let id = self.insert(Writer {
+            name: name.clone(),
+            owner: Some(client),
+            ..Writer::default()
+        });
+        if let Some(name) = name {
+            self.names.insert(name, id);
+        }
+        (id, None)
+    }
+
+    /// The record's client left.
+    pub(crate) fn detach(&mut self, id: WriterId) {
+        let Some(record) = self.records.get_mut(&id) else {
+            return;
+        };
+        record.owner = None;
+        if record.name.is_some() {
+            self.unowned.push_back(id);
+            if self.unowned.len() > NAMES
+                && let Some(forgotten) = self.unowned.pop_front()
+                && let Some(name) = self
+                    .records
+                    .remove(&forgotten)
+                    .and_then(|record| record.name)
+            {
+                self.names.remove(&name);
+            }
+        } else if record.queued == 0 {
+            self.records.remove(&id);
+        }
+    }
+
+    /// The next write offset.
+    pub(crate) fn write_offset(&self, id: WriterId) -> u64 {
+        self.records.get(&id).map_or(0, |record| record.accepted)
+    }
+
+    /// The client this record's notices go to.
+    pub(crate) fn owner(&self, id: WriterId) -> Option<ClientId> {
+        self.records.get(&id)?.owner
+    }
+
+    /// Whether bytes of this record are queued.
+    pub(crate) fn has_queued(&self, id: WriterId) -> bool {
+        self.records
+            .get(&id)
+            .is_some_and(|record| record.queued > 0)
+    }
+
+    /// `len` bytes were accepted and are queued as one write. Says the write offset of the first.
+    pub(crate) fn accept(&mut self, id: WriterId, len: usize) -> u64 {
+        let Some(record) = self.records.get_mut(&id) else {
+            return 0;
+        };
+        record.queued += 1;
+        let from = record.accepted;
+        record.accepted += len as u64;
+        from
+    }
+
+    /// Two queued writes have become one.
+    pub(crate) fn merged(&mut self, id: WriterId) {
+        self.finished(id);
+    }
+
+    /// The UART took a queued write's bytes up to this write offset; `whole`: all that were left of it.
+    pub(crate) fn taken(&mut self, id: WriterId, up_to: u64, whole: bool) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.taken = record.taken.max(up_to);
+        }
+        if whole {
+            self.finished(id);
+        }
+    }
+
+    /// What was left of a queued write will never reach the UART.
+    pub(crate) fn lost(&mut self, id: WriterId, from: u64, to: u64, reason: &str) {
+        if let Some(record) = self.records.get_mut(&id) {
+            match record.lost.back_mut() {
+                Some(last) if last.to == from && last.reason == reason => last.to = to,
+                _ => record.lost.push_back(Lost {
+                    from,
+                    to,
+                    reason: reason.to_owned(),
+                }),
+            }
+        }
+        self.finished(id);
+    }
+
+    /// The next thing to tell the record's client: losses first, so that what was taken after them can be understood.
+    pub(crate) fn poll_notice(&mut self, id: WriterId) -> Option<Notice> {
+        let record = self.records.get_mut(&id)?;
+        if let Some(Lost { from, to, reason }) = record.lost.pop_front() {
+            return Some(Notice::WriteLost { from, to, reason });
+        }
+        if record.taken > record.told {
+            record.told = record.taken;
+            return Some(Notice::Written {
+                up_to: record.taken,
+            });
+        }
+        None
+    }
+
+    /// How many losses its client has yet to be told.
+    pub(crate) fn untold_losses(&self, id: WriterId) -> usize {
+        self.records.get(&id).map_or(0, |record| record.lost.len())
+    }
+
+    fn insert(&mut self, record: Writer) -> WriterId {
+        let id = WriterId(self.next_id);
+        self.next_id += 1;
+        self.records.insert(id, record);
+        id
+    }
+
+    fn finished(&mut self, id: WriterId) {
+        let Some(record) = self.records.get_mut(&id) else {
+            return;
+        };
+        record.queued = record.queued.saturating_sub(1);
+        if record.queued == 0 && record.owner.is_none() && record.name.is_none() {
+            self.records.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notices(writers: &mut Writers, id: WriterId) -> Vec<Notice> {
+        std::iter::from_fn(|| writers.poll_notice(id)).collect()
+    }
+
+    #[test]
+    fn a_name_keeps_its_offset_and_what_it_was_not_told() {
+        let mut writers = Writers::default();
+        let first = writers.attach(ClientId(1), Some("logger"), Access::Write).0;
+        assert_eq!(writers.accept(first, 10), 0);
+        assert_eq!(writers.accept(first, 5), 10);
+        writers.detach(first);
+        writers.taken(first, 4, false);
+        writers.lost(first, 4, 10, "gone");
+        writers.lost(first, 10, 15, "gone");
+
+        let again = writers.attach(ClientId(1), Some("logger"), Access::Write).0;
+        assert_eq!(writers.write_offset(again), 15);
+        assert_eq!(
+            notices(&mut writers, again),
+            [
+                Notice::WriteLost {
+                    from: 4,
+                    to: 15,
+                    reason: "gone".into()
+                },
+                Notice::Written { up_to: 4 }
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_bounded_and_nameless_records_go() {
+        let mut writers = Writers::default();
+        for i in 0..3 * NAMES {
+            let id = writers
+                .attach(ClientId(1), Some(&format!("w{i}")), Access::Write)
+                .0;
+            writers.accept(id, 1);
+            writers.taken(id, 1, true);
+            writers.detach(id);
+            let nameless = writers.attach(ClientId(1), None, Access::Write).0;
+            writers.accept(nameless, 3);
+            writers.detach(nameless);
+            writers.taken(nameless, 3, true);
+        }
+        assert_eq!(
+            (
+                writers.records.len(),
+                writers.names.len(),
+                writers.unowned.len()
+            ),
+            (NAMES, NAMES, NAMES)
+        );
+        let forgotten = writers.attach(ClientId(1), Some("w0"), Access::Write).0;
+        assert_eq!(writers.write_offset(forgotten), 0);
+        let kept = writers
+            .attach(
+                ClientId(1),
+                Some(&format!("w{}", 3 * NAMES - 1)),
+                Access::Write,
+            )
+            .0;
+        assert_eq!(writers.write_offset(kept), 1);
+    }
+
+    #[test]
+    fn only_who_may_write_gets_a_name_and_only_one_of_reasonable_length() {
+        let mut writers = Writers::default();
+        let long = "x".repeat(64);
+        for (name, access, names) in [
+            ("x", Access::Read, 0),
+            ("", Access::Write, 0),
+            (&format!("{long}x"), Access::Write, 0),
+            (&long, Access::Write, 1),
+        ] {
+            writers.attach(ClientId(1), Some(name), access);
+            assert_eq!(writers.names.len(), names, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_belongs_to_its_newest_client() {
+        let mut writers = Writers::default();
+        let (first, _) = writers.attach(ClientId(1), Some("logger"), Access::Write);
+        writers.accept(first, 10);
+        let (second, split_off) = writers.attach(ClientId(2), Some("logger"), Access::Write);
+        assert_eq!(
+            (second, writers.owner(second), writers.write_offset(second)),
+            (first, Some(ClientId(2)), 10)
+        );
+        let (displaced, own) = split_off.unwrap();
+        assert_eq!((displaced, writers.write_offset(own)), (ClientId(1), 10));
+        writers.taken(first, 10, true);
+        assert_eq!(
+            notices(&mut writers, second),
+            [Notice::Written { up_to: 10 }]
+        );
+        writers.accept(own, 3);
+        writers.taken(own, 13, true);
+        assert_eq!(notices(&mut writers, own), [Notice::Written { up_to: 13 }]);
+    }
+}

@@ -1,0 +1,683 @@
+//! What clients of one port see of each other and of the device: one behaviour a test.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use support::*;
+use uart_iface::{InputSignals, LineSettings, OutputChange, OutputSignals, Purge};
+use uartnet_hub::*;
+
+#[test]
+fn every_reader_gets_every_byte_from_where_it_wants() {
+    let mut bench = Bench::new(config());
+    bench.data("0123456789");
+    let start = bench.attach(reader("start", ReadFrom::Start));
+    let last = bench.attach(reader("last", ReadFrom::Last(3)));
+    let more = bench.attach(reader("more than there is", ReadFrom::Last(99)));
+    let live = bench.attach(reader("live", ReadFrom::Live));
+    let at = |offset, epoch| ReadFrom::At {
+        offset: Offset(offset),
+        epoch: Epoch(epoch),
+    };
+    let middle = bench.attach(reader("middle", at(4, 1)));
+    let beyond = bench.attach(reader("beyond", at(400, 1)));
+    let epoch = bench.attach(reader("other epoch", at(4, 2)));
+    let nothing = bench.attach(client("only asks"));
+    assert_eq!(bench.notices(start), [data(0, "0123456789")]);
+    assert_eq!(bench.notices(last), [data(7, "789")]);
+    assert_eq!(bench.notices(more), [data(0, "0123456789")]);
+    assert_eq!(bench.notices(live), []);
+    assert_eq!(bench.notices(middle), [data(4, "456789")]);
+    assert_eq!(bench.notices(beyond), []);
+    let gap = Notice::Gap {
+        from: Offset(0),
+        to: Offset(0),
+        why: GapWhy::NewEpoch,
+    };
+    assert_eq!(bench.notices(epoch), [gap, data(0, "0123456789")]);
+    bench.data("abc");
+    for id in [start, last, more, live, middle, beyond, epoch] {
+        assert_eq!(
+            bench.hub.poll_notice(bench.now, id, 2),
+            Some(data(10, "ab"))
+        );
+        assert_eq!(bench.hub.poll_notice(bench.now, id, 2), Some(data(12, "c")));
+        assert_eq!(bench.hub.poll_notice(bench.now, id, 2), None);
+    }
+    assert_eq!(bench.notices(nothing), []);
+}
+
+#[test]
+fn a_client_is_woken_once_until_it_found_nothing() {
+    let mut bench = Bench::new(config());
+    let id = bench
+        .hub
+        .attach(bench.now, reader("a", ReadFrom::Live))
+        .client;
+    assert_eq!(bench.wakes(), [id], "for the state");
+    bench.data("x");
+    assert_eq!(bench.wakes(), [], "it has not looked yet");
+    assert_eq!(bench.notices(id).len(), 2);
+    bench.data("y");
+    bench.data("z");
+    assert_eq!(bench.wakes(), [id]);
+    bench.notices(id);
+    bench.data("w");
+    bench.notices(id);
+    assert_eq!(bench.wakes(), [], "it looked before it was woken");
+}
+
+#[test]
+fn an_offset_that_has_left_the_history_is_a_gap_of_known_size() {
+    let mut bench = Bench::new(HubConfig {
+        history: 4,
+        ..config()
+    });
+    bench.data("0123456789");
+    let from = ReadFrom::At {
+        offset: Offset(2),
+        epoch: Epoch(1),
+    };
+    let attached = bench.hub.attach(bench.now, reader("a", from));
+    assert_eq!((attached.offset, attached.end), (Offset(2), Offset(10)));
+    let gap = Notice::Gap {
+        from: Offset(2),
+        to: Offset(6),
+        why: GapWhy::Expired,
+    };
+    assert_eq!(bench.notices(attached.client)[1..], [gap, data(6, "6789")]);
+    assert_eq!(bench.hub.info().counters.gap_bytes, 4);
+
+    let raw = bench.attach(Attach {
+        can_carry_gap: false,
+        ..reader("raw", from)
+    });
+    let cut = CloseReason::Lagged {
+        from: Offset(2),
+        to: Offset(6),
+    };
+    assert_eq!(bench.notices(raw), [Notice::Closed(cut)]);
+    assert_eq!(bench.write(raw, "x"), Err(Refusal::NotAttached));
+}
+
+#[test]
+fn a_laggard_gets_one_exact_gap_or_is_cut_off() {
+    let mut bench = Bench::new(HubConfig {
+        history: 4,
+        on_lag: OnLag::Gap,
+        ..config()
+    });
+    let gapped = bench.attach(reader("gap", ReadFrom::Live));
+    let cut = bench.attach(Attach {
+        on_lag: Some(OnLag::Disconnect),
+        ..reader("cut", ReadFrom::Live)
+    });
+    let raw = bench.attach(Attach {
+        can_carry_gap: false,
+        ..reader("raw", ReadFrom::Live)
+    });
+    for chunk in ["abc", "defg", "hi"] {
+        bench.data(chunk);
+    }
+    assert!(!bench.hub.reading_paused());
+    let gap = Notice::Gap {
+        from: Offset(0),
+        to: Offset(5),
+        why: GapWhy::Lagged,
+    };
+    let data = data(5, "fg");
+    assert_eq!(bench.notices(gapped)[..2], [gap, data]);
+    for id in [cut, raw] {
+        let reason = CloseReason::Lagged {
+            from: Offset(0),
+            to: Offset(3),
+        };
+        assert_eq!(bench.notices(id), [Notice::Closed(reason)]);
+        assert_eq!(bench.notices(id), []);
+    }
+    let info = bench.hub.info();
+    assert_eq!(
+        (
+            info.counters.gaps,
+            info.counters.gap_bytes,
+            info.counters.cuts
+        ),
+        (1, 5, 2)
+    );
+    assert_eq!((info.clients, info.readers), (3, 1));
+}
+
+#[test]
+fn a_laggard_that_makes_progress_holds_the_uart_up_and_loses_nothing() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    let slow = bench.attach(reader("slow", ReadFrom::Live));
+    let size = bench.hub.read_size();
+    assert_eq!(size, 250);
+    let mut sent = 0;
+    let mut got = 0;
+    for _ in 0..200 {
+        if !bench.hub.reading_paused() {
+            bench.data(vec![b'x'; size]);
+            sent += size as u64;
+        }
+        bench.pass(20 * MS);
+        match bench.hub.poll_notice(bench.now, slow, 100) {
+            Some(Notice::Data { offset, bytes }) => {
+                assert_eq!(offset, Offset(got));
+                got += bytes.len() as u64;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(sent - got <= 1000 && bench.hub.info().counters.gaps == 0);
+}
+
+#[test]
+fn a_laggard_that_stopped_delays_the_others_by_the_grace_only_and_once() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    let stopped = bench.attach(reader("stopped", ReadFrom::Live));
+    let live = bench.attach(reader("live", ReadFrom::Live));
+    let mut paused = Duration::ZERO;
+    for _ in 0..1000 {
+        if bench.hub.reading_paused() {
+            paused += MS;
+        } else {
+            bench.data(vec![b'x'; 100]);
+        }
+        bench.notices(live);
+        bench.pass(MS);
+    }
+    assert!(paused > Duration::ZERO && paused <= 50 * MS, "{paused:?}");
+    let Some(Notice::Gap {
+        from: Offset(0),
+        to,
+        why: GapWhy::Lagged,
+    }) = bench.poll(stopped)
+    else {
+        panic!()
+    };
+    assert_eq!(to, bench.hub.info().start);
+}
+
+#[test]
+fn a_slow_laggard_is_given_up_after_the_stall_limit() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        stall_limit: 300 * MS,
+        ..config()
+    });
+    let slow = bench.attach(Attach {
+        can_carry_gap: false,
+        ..reader("slow", ReadFrom::Live)
+    });
+    bench.data([0; 800]);
+    assert!(bench.hub.reading_paused());
+    for _ in 0..30 {
+        assert!(bench.hub.reading_paused());
+        bench.pass(10 * MS);
+        bench.hub.poll_notice(bench.now, slow, 1);
+    }
+    assert!(!bench.hub.reading_paused());
+    bench.data([0; 250]);
+    assert_eq!(
+        bench.poll(slow),
+        Some(Notice::Closed(CloseReason::Lagged {
+            from: Offset(30),
+            to: Offset(50)
+        }))
+    );
+}
+
+#[test]
+fn reading_resumes_at_half_the_history() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    let slow = bench.attach(reader("slow", ReadFrom::Live));
+    bench.data([0; 800]);
+    bench.hub.poll_notice(bench.now, slow, 299);
+    assert!(bench.hub.reading_paused());
+    bench.hub.poll_notice(bench.now, slow, 1);
+    assert!(!bench.hub.reading_paused());
+}
+
+#[test]
+fn auto_does_not_stall_what_cannot_be_paused() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    bench.attach(reader("slow", ReadFrom::Live));
+    bench.data([0; 800]);
+    assert!(bench.hub.reading_paused());
+    bench.hub.handle_lost(bench.now, "unplugged");
+    bench.hub.handle_opened(bench.now, present(), false);
+    assert!(!bench.hub.reading_paused());
+    bench.data([0; 100]);
+    assert!(!bench.hub.reading_paused());
+}
+
+#[test]
+fn what_is_written_is_told_and_so_is_what_is_lost() {
+    let mut bench = Bench::new(config());
+    let id = bench.attach(client("a"));
+    bench.write(id, "hello").unwrap();
+    bench.write(id, "").unwrap();
+    let offered = bench.hub.poll_transmit(bench.now).unwrap();
+    assert_eq!(offered, "hello");
+    bench.hub.handle_transmitted(bench.now, 2);
+    bench.write(id, " world").unwrap();
+    bench.hub.handle_lost(bench.now, "unplugged");
+    let reason = "the device is absent: unplugged".to_owned();
+    assert_eq!(
+        bench.notices(id)[1..],
+        [
+            Notice::WriteLost {
+                from: 2,
+                to: 11,
+                reason
+            },
+            Notice::Written { up_to: 2 },
+        ]
+    );
+    assert_eq!(
+        bench.write(id, "x"),
+        Err(Refusal::Absent {
+            reason: "unplugged".into()
+        })
+    );
+    bench.hub.handle_opened(bench.now, present(), true);
+    bench.write(id, "again").unwrap();
+    assert_eq!(bench.transmit(), b"again");
+    assert_eq!(bench.notices(id)[1..], [Notice::Written { up_to: 16 }]);
+    let counters = bench.hub.info().counters;
+    assert_eq!(
+        (
+            counters.bytes_written,
+            counters.bytes_write_lost,
+            counters.device_losses
+        ),
+        (7, 9, 1)
+    );
+}
+
+#[test]
+fn a_full_queue_refuses_and_room_wakes() {
+    let mut bench = Bench::new(HubConfig {
+        write_queue: 8,
+        ..config()
+    });
+    let id = bench.attach(client("a"));
+    bench.notices(id);
+    bench.wakes();
+    bench.write(id, "12345").unwrap();
+    assert_eq!(
+        bench.write(id, "6789"),
+        Err(Refusal::Busy {
+            what: "bytes",
+            queued: 5,
+            limit: 8
+        })
+    );
+    assert_eq!(bench.hub.write_room(), 3);
+    assert_eq!(bench.wakes(), []);
+    assert_eq!(bench.transmit(), b"12345");
+    assert_eq!(bench.wakes(), [id]);
+    bench.write(id, "6789").unwrap();
+}
+
+#[test]
+fn room_wakes_also_a_client_that_has_other_things_to_be_told() {
+    let mut bench = Bench::new(HubConfig {
+        write_queue: 4,
+        ..config()
+    });
+    let id = bench.attach(reader("echo of its own", ReadFrom::Live));
+    bench.data("it does not take this");
+    bench.wakes();
+    bench.write(id, "1234").unwrap();
+    bench.write(id, "5").unwrap_err();
+    bench.transmit();
+    assert_eq!(bench.wakes(), [id]);
+}
+
+#[test]
+fn a_named_writer_goes_on_where_it_was() {
+    let mut bench = Bench::new(config());
+    let named = || Attach {
+        writer: Some("logger".into()),
+        ..client("a")
+    };
+    let first = bench.hub.attach(bench.now, named());
+    assert_eq!(first.write_offset, 0);
+    bench.write(first.client, "12345").unwrap();
+    bench.hub.detach(bench.now, first.client);
+    assert_eq!(bench.transmit(), b"12345", "what it wrote is still written");
+    let again = bench.hub.attach(bench.now, named());
+    assert_eq!(again.write_offset, 5);
+    assert_eq!(
+        bench.notices(again.client)[1..],
+        [Notice::Written { up_to: 5 }]
+    );
+    assert_eq!(bench.hub.attach(bench.now, client("b")).write_offset, 0);
+}
+
+#[test]
+fn an_exclusive_port_has_one_writer_at_a_time() {
+    let idle = Some(Duration::from_secs(10));
+    let mut bench = Bench::new(HubConfig {
+        write: WritePolicy::Exclusive,
+        lease_idle: idle,
+        ..config()
+    });
+    let a = bench.attach(client("a"));
+    let b = bench.attach(client("b"));
+    let admin = bench.attach(Attach {
+        access: Access::Admin,
+        ..client("admin")
+    });
+    let lease = |holder: Option<&str>, yours| Notice::Lease {
+        holder: holder.map(str::to_owned),
+        yours,
+    };
+    bench.write(a, "x").unwrap();
+    assert_eq!(bench.notices(a), [lease(Some("a"), true)]);
+    assert_eq!(bench.notices(b), [lease(Some("a"), false)]);
+    let refused = Refusal::Leased { holder: "a".into() };
+    assert_eq!(bench.write(b, "y"), Err(refused.clone()));
+    assert_eq!(bench.hub.take_lease(bench.now, b), Err(refused.clone()));
+    let ask = Ask {
+        command: "z".into(),
+        profile: Some(Profile::new(ReplyEnd::None)),
+        timeout: None,
+    };
+    bench.hub.ask(bench.now, b, ask);
+    assert!(
+        matches!(bench.poll(b), Some(Notice::AskDone { outcome: AskOutcome::Refused(r), .. }) if r == refused)
+    );
+    bench.hub.control(bench.now, b, Control::Break(MS));
+    assert!(
+        matches!(bench.poll(b), Some(Notice::ControlDone { result: Err(ControlError::Refused(r)), .. }) if r == refused)
+    );
+
+    bench.hub.steal_lease(bench.now, admin).unwrap();
+    assert_eq!(bench.notices(a), [lease(Some("admin"), false)]);
+    bench.hub.release_lease(bench.now, a);
+    assert_eq!(bench.hub.info().lease.as_deref(), Some("admin"));
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(bench.notices(b), [lease(None, false)]);
+    bench.hub.take_lease(bench.now, b).unwrap();
+    let late = bench.hub.attach(bench.now, client("late")).client;
+    assert_eq!(bench.notices(late)[1..], [lease(Some("b"), false)]);
+    bench.hub.detach(bench.now, b);
+    assert_eq!(bench.notices(late), [lease(None, false)]);
+    assert_eq!(bench.hub.info().lease, None);
+}
+
+#[test]
+fn an_idle_lease_stays_while_its_holders_bytes_are_queued() {
+    let idle = Some(Duration::from_secs(10));
+    let mut bench = Bench::new(HubConfig {
+        write: WritePolicy::Exclusive,
+        lease_idle: idle,
+        ..config()
+    });
+    let a = bench.attach(client("a"));
+    bench.write(a, "x").unwrap();
+    bench.pass(Duration::from_secs(15));
+    assert_eq!(bench.hub.info().lease.as_deref(), Some("a"));
+    bench.transmit();
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(bench.hub.info().lease, None);
+}
+
+#[test]
+fn changes_are_told_to_readers_only_and_only_the_newest() {
+    let mut bench = Bench::new(config());
+    let a = bench.attach(reader("a", ReadFrom::Live));
+    let b = bench.attach(client("b"));
+    assert!(bench.hub.has_readers());
+    let line: LineSettings = LineSettings {
+        stop_bits: uart_iface::StopBits::Two,
+        ..LineSettings::default()
+    };
+    let control = bench.hub.control(bench.now, b, Control::SetLine(line));
+    assert_eq!(bench.hub.poll_action(bench.now), Some(Action::Apply(line)));
+    bench
+        .hub
+        .handle_action_done(bench.now, Ok(ActionDone::Line(line)));
+    assert_eq!(
+        bench.notices(b),
+        [Notice::ControlDone {
+            control,
+            result: Ok(ActionDone::Line(line))
+        }]
+    );
+    assert_eq!(bench.notices(a), [Notice::Line(line)]);
+
+    let change = OutputChange {
+        dtr: Some(false),
+        rts: None,
+    };
+    bench.hub.control(bench.now, b, Control::SetOutputs(change));
+    bench.hub.poll_action(bench.now);
+    let outputs = OutputSignals::ASSERTED.with(change);
+    bench
+        .hub
+        .handle_action_done(bench.now, Ok(ActionDone::Outputs(outputs)));
+    let inputs = InputSignals {
+        ri: true,
+        ..InputSignals::ABSENT_LINES
+    };
+    bench.hub.handle_inputs(bench.now, inputs);
+    bench.hub.handle_inputs(bench.now, inputs);
+    assert_eq!(bench.notices(a), [Notice::Signals { outputs, inputs }]);
+
+    bench.hub.handle_lost(bench.now, "one");
+    bench.hub.handle_lost(bench.now, "two");
+    bench.data("!");
+    let state = |state, losses| Notice::State {
+        state,
+        at: Offset(0),
+        losses,
+    };
+    let absent = DeviceState::Absent {
+        reason: "two".into(),
+    };
+    assert_eq!(bench.notices(a), [state(absent, 1), data(0, "!")]);
+}
+
+#[test]
+fn while_a_sequence_runs_nothing_is_written() {
+    let steps = ["rts=on", "100ms", "rts=off"]
+        .iter()
+        .map(|step| step.parse().unwrap())
+        .collect();
+    let sequences = vec![Sequence {
+        name: "reset".into(),
+        steps,
+    }];
+    let mut bench = Bench::new(HubConfig {
+        sequences,
+        ..config()
+    });
+    let a = bench.attach(client("a"));
+    bench.write(a, "before").unwrap();
+    bench
+        .hub
+        .control(bench.now, a, Control::Run("reset".into()));
+    assert_eq!(bench.transmit(), b"");
+    assert!(bench.hub.poll_action(bench.now).is_some());
+    bench
+        .hub
+        .handle_action_done(bench.now, Ok(ActionDone::Outputs(OutputSignals::ASSERTED)));
+    bench.pass(99 * MS);
+    assert_eq!(
+        (bench.hub.poll_action(bench.now), bench.transmit()),
+        (None, vec![])
+    );
+    bench.pass(MS);
+    assert!(bench.hub.poll_action(bench.now).is_some());
+    bench
+        .hub
+        .handle_action_done(bench.now, Ok(ActionDone::Outputs(OutputSignals::ASSERTED)));
+    assert_eq!(bench.transmit(), b"before");
+}
+
+#[test]
+fn a_purge_drops_what_was_written_before_it() {
+    let mut bench = Bench::new(config());
+    let a = bench.attach(client("a"));
+    bench.write(a, "old").unwrap();
+    bench.hub.control(bench.now, a, Control::Purge(Purge::Both));
+    bench.write(a, "new").unwrap();
+    assert_eq!(
+        bench.hub.poll_action(bench.now),
+        Some(Action::Purge(Purge::Both))
+    );
+    bench
+        .hub
+        .handle_action_done(bench.now, Ok(ActionDone::Done));
+    assert_eq!(bench.transmit(), b"new");
+    let notices = bench.notices(a);
+    assert_eq!(
+        notices[1..],
+        [
+            Notice::WriteLost {
+                from: 0,
+                to: 3,
+                reason: "purged".into()
+            },
+            Notice::Written { up_to: 6 },
+        ]
+    );
+
+    bench.write(a, "kept").unwrap();
+    bench
+        .hub
+        .control(bench.now, a, Control::Purge(Purge::Receive));
+    bench.hub.poll_action(bench.now);
+    assert_eq!(bench.transmit(), b"kept");
+}
+
+#[test]
+fn pacing_holds_bytes_back() {
+    let mut bench = Bench::new(HubConfig {
+        line_pacing: 50 * MS,
+        ..config()
+    });
+    let a = bench.attach(client("a"));
+    bench.write(a, "one\r\ntwo\r").unwrap();
+    assert_eq!(bench.transmit(), b"one\r\n");
+    bench.pass(49 * MS);
+    assert_eq!(bench.transmit(), b"");
+    bench.pass(MS);
+    assert_eq!(bench.transmit(), b"two\r");
+}
+
+#[test]
+fn shutting_down_owes_what_is_under_way() {
+    let mut bench = Bench::new(config());
+    let profile = Some(Profile::new(ReplyEnd::Line { count: 1 }));
+    let ask = |command: &'static str| Ask {
+        command: command.into(),
+        profile: profile.clone(),
+        timeout: None,
+    };
+    let a = bench.attach(reader("asks", ReadFrom::Live));
+    let b = bench.attach(client("writes"));
+    let c = bench.attach(client("nothing"));
+    let first = bench.hub.ask(bench.now, a, ask("first"));
+    bench.write(b, "bytes").unwrap();
+    let second = bench.hub.ask(bench.now, a, ask("second"));
+    assert_eq!(bench.transmit(), b"first\r");
+    bench.hub.shut_down(bench.now);
+
+    let refused = AskOutcome::Refused(Refusal::Shutdown);
+    assert_eq!(
+        bench.notices(a),
+        [Notice::AskDone {
+            ask: second,
+            outcome: refused.clone()
+        }]
+    );
+    assert_eq!(bench.notices(b), []);
+    assert_eq!(bench.notices(c), [Notice::Closed(CloseReason::Shutdown)]);
+    assert_eq!(bench.write(b, "x"), Err(Refusal::Shutdown));
+
+    bench.data("OK\r\n");
+    let notices = bench.notices(a);
+    assert!(
+        matches!(&notices[0], Notice::AskDone { ask, outcome: AskOutcome::Reply { .. } } if *ask == first)
+    );
+    assert_eq!(notices[1..], [Notice::Closed(CloseReason::Shutdown)]);
+    assert_eq!(bench.transmit(), b"bytes");
+    assert_eq!(
+        bench.notices(b),
+        [
+            Notice::Written { up_to: 5 },
+            Notice::Closed(CloseReason::Shutdown)
+        ]
+    );
+    let late = bench.attach(reader("late", ReadFrom::Start));
+    assert_eq!(bench.notices(late), [Notice::Closed(CloseReason::Shutdown)]);
+}
+
+#[test]
+fn who_reads_no_answers_is_cut_off_before_they_pile_up() {
+    let mut bench = Bench::new(config());
+    let rude = bench.attach(client("rude"));
+    for _ in 0..10_000 {
+        let ask = Ask {
+            command: "x".into(),
+            profile: None,
+            timeout: None,
+        };
+        bench.hub.ask(bench.now, rude, ask);
+    }
+    assert_eq!(
+        bench.notices(rude),
+        [Notice::Closed(CloseReason::Unread { notices: 1025 })]
+    );
+}
+
+#[test]
+fn strangers_are_refused() {
+    let mut bench = Bench::new(config());
+    let nobody = ClientId(99);
+    assert_eq!(bench.write(nobody, "x"), Err(Refusal::NotAttached));
+    assert_eq!(
+        bench.hub.take_lease(bench.now, nobody),
+        Err(Refusal::NotAttached)
+    );
+    bench.hub.ask(
+        bench.now,
+        nobody,
+        Ask {
+            command: Bytes::new(),
+            profile: None,
+            timeout: None,
+        },
+    );
+    bench.hub.control(bench.now, nobody, Control::Break(MS));
+    bench.hub.detach(bench.now, nobody);
+    assert_eq!(bench.poll(nobody), None);
+    let watcher = bench.attach(Attach {
+        access: Access::Read,
+        ..client("watcher")
+    });
+    let refused = Refusal::Access {
+        needed: Access::Write,
+        has: Access::Read,
+    };
+    assert_eq!(bench.write(watcher, "x"), Err(refused));
+}
