@@ -543,8 +543,8 @@ impl Hub {
         next.map(|next| next.action)
     }
 
-    /// Bytes to give to the UART now (a cheap clone of what is queued). They are good until the next call of any other
-    /// method, so ask again before each attempt to write, and after [`Hub::handle_transmitted`].
+    /// Bytes to give to the UART now (a cheap clone of what is queued). They are good until the hub is told anything else,
+    /// so ask again before each attempt to write, and after [`Hub::handle_transmitted`].
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         self.offered = None;
         if !self.is_present() || self.sequencer.holds_transmit() || !self.pacing.is_ready(now) {

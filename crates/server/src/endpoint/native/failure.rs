@@ -67,6 +67,8 @@ impl From<&Refusal> for Failure {
             Refusal::NoProfile => ErrorCode::NoProfile,
             Refusal::NotOneLine => ErrorCode::BadCommand,
             Refusal::NoSequence { .. } => ErrorCode::NoSequence,
+            Refusal::TooLong { .. } => ErrorCode::BadMessage,
+            Refusal::NotAttached => ErrorCode::NotOpen,
             Refusal::Shutdown => ErrorCode::Shutdown,
         };
         Failure::new(code, refusal.to_string())

@@ -96,6 +96,7 @@ pub(super) fn event(port: &str, notice: Notice) -> Option<Event> {
         Notice::Closed(reason) => {
             let reason = match reason {
                 CloseReason::Lagged { .. } => "lagged",
+                CloseReason::Unread { .. } => "unread",
                 CloseReason::Shutdown => "shutdown",
             };
             Event::Closed {
