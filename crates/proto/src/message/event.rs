@@ -84,7 +84,7 @@ pub enum Event {
     Closed {
         /// The port.
         port: String,
-        /// Why: `lagged`, `shutdown`.
+        /// Why: `lagged`, `unread`, `shutdown`.
         reason: String,
     },
     /// An event from a newer gateway.
