@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use uart_iface::{LineSettings, PortName};
+use uart_iface::{ErrorCounters, LineSettings, Port, PortName};
 use uartnet_hub::{Attach, Attached, ClientId, Epoch, Hub, HubInfo, Notice, Profile};
 
 use crate::config::{Config, PortConfig};
@@ -72,6 +72,8 @@ pub struct PortHandle {
     profile: Option<Profile>,
     sequences: Vec<String>,
     line: Cell<LineSettings>,
+    /// The opened device, while its task is not at work on it.
+    uart: RefCell<Option<Box<dyn Port>>>,
     hub: RefCell<Hub>,
     clients: RefCell<HashMap<ClientId, Rc<Nudge>>>,
     kick: Nudge,
@@ -92,6 +94,7 @@ impl PortHandle {
                 .map(|sequence| sequence.name.clone())
                 .collect(),
             line: Cell::new(config.line),
+            uart: RefCell::default(),
             hub: RefCell::new(Hub::new(config.hub.clone(), epoch)),
             clients: RefCell::default(),
             kick: Nudge::default(),
@@ -123,6 +126,11 @@ impl PortHandle {
     /// The line settings in force, or those the device will be opened with.
     pub fn line(&self) -> LineSettings {
         self.line.get()
+    }
+
+    /// The errors the device's driver has counted; `None` if there is no device, or it does not count.
+    pub fn device_errors(&self) -> Option<ErrorCounters> {
+        self.uart.borrow_mut().as_mut()?.status().ok()?.errors
     }
 
     /// Everything countable.
@@ -174,6 +182,11 @@ impl PortHandle {
         self.hub.borrow().reading_paused()
     }
 
+    /// [`Hub::read_size`].
+    pub(crate) fn read_size(&self) -> usize {
+        self.hub.borrow().read_size()
+    }
+
     /// [`Hub::has_readers`].
     pub(crate) fn has_readers(&self) -> bool {
         self.hub.borrow().has_readers()
@@ -201,6 +214,11 @@ impl PortHandle {
             let info = self.info();
             info.write_queue == 0 && info.asks_queued == 0
         }
+    }
+
+    /// The opened device, for the port's own task to work on, and back again.
+    pub(crate) fn uart(&self) -> &RefCell<Option<Box<dyn Port>>> {
+        &self.uart
     }
 
     /// The bell of the port's task.

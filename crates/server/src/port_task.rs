@@ -45,7 +45,6 @@ pub(crate) struct PortTask {
     retry: Duration,
     /// The sentence of the last failure, so that a device that stays away is logged once.
     told: Option<String>,
-    opened: Option<Box<dyn Port>>,
 }
 
 impl PortTask {
@@ -60,7 +59,6 @@ impl PortTask {
             outputs: OutputSignals::ASSERTED,
             retry: FIRST_RETRY,
             told: None,
-            opened: None,
         };
         task.open();
         task
@@ -71,9 +69,11 @@ impl PortTask {
     pub(crate) async fn run(mut self, cut: CancellationToken) {
         let work = async {
             loop {
-                let ended = match self.opened.take() {
-                    Some(uart) => self.serve(uart).await,
-                    None => self.wait().await,
+                let is_open = self.handle.uart().borrow().is_some();
+                let ended = if is_open {
+                    self.serve().await
+                } else {
+                    self.wait().await
                 };
                 match ended {
                     Ended::Drained => return,
@@ -111,7 +111,7 @@ impl PortTask {
                 };
                 self.handle
                     .drive(now, |hub| hub.handle_opened(now, state, uart.can_pause()));
-                self.opened = Some(uart);
+                self.handle.uart().replace(Some(uart));
             }
             Err(reason) => self.lost(now, reason),
         }
@@ -156,11 +156,10 @@ impl PortTask {
     }
 
     /// Until the device is lost.
-    async fn serve(&mut self, uart: Box<dyn Port>) -> Ended {
+    async fn serve(&mut self) -> Ended {
         let since = Instant::now();
         let mut turn = Turn {
             task: self,
-            uart,
             alarm: Alarm::default(),
             backlog: 0,
         };
@@ -185,10 +184,15 @@ enum Ended {
     Drained,
 }
 
+impl Drop for PortTask {
+    fn drop(&mut self) {
+        self.handle.uart().take();
+    }
+}
+
 /// An opened device at work.
 struct Turn<'a> {
     task: &'a mut PortTask,
-    uart: Box<dyn Port>,
     alarm: Alarm,
     /// Bytes read since the UART last had no more.
     backlog: usize,
@@ -218,9 +222,21 @@ impl Turn<'_> {
     /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
     /// the inputs change.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        // It is out of the handle while it is worked on: should that panic, the device is closed.
+        let Some(mut uart) = self.task.handle.uart().take() else {
+            return Poll::Ready(Ended::Lost("it was closed".to_owned()));
+        };
+        let polled = self.poll_rounds(cx, &mut *uart);
+        if polled.is_pending() {
+            self.task.handle.uart().replace(Some(uart));
+        }
+        polled
+    }
+
+    fn poll_rounds(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
         self.task.handle.kick().awake();
         for _ in 0..ROUNDS_A_TURN {
-            match self.round(cx) {
+            match self.round(cx, uart) {
                 Err(gone) => return Poll::Ready(Ended::Lost(gone)),
                 Ok(Went::Limit) => break,
                 Ok(Went::Busy) => {}
@@ -235,15 +251,15 @@ impl Turn<'_> {
         Poll::Pending
     }
 
-    fn round(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
-        let read = self.read(cx)?;
+    fn round(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+        let read = self.read(cx, uart)?;
         if read == Went::Limit && self.backlog < FLOOD {
             return Ok(Went::Limit);
         }
-        let acted = self.act()?;
-        let transmitted = self.transmit(cx)?;
+        let acted = self.act(uart)?;
+        let transmitted = self.transmit(cx, uart)?;
         let timed = self.time(cx);
-        let looked = self.look(cx)?;
+        let looked = self.look(cx, uart)?;
         if [read, acted, transmitted].contains(&Went::Limit) {
             return Ok(Went::Limit);
         }
@@ -256,15 +272,16 @@ impl Turn<'_> {
         })
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+    fn read(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
         let handle = &self.task.handle;
         for _ in 0..READS_A_TURN {
             if handle.reading_paused() {
                 return Ok(Went::Idle);
             }
+            let size = handle.read_size();
             let read = with_scratch(|buffer| {
-                self.uart
-                    .poll_read(cx, buffer)
+                let size = size.min(buffer.len());
+                uart.poll_read(cx, &mut buffer[..size])
                     .map_ok(|count| Bytes::copy_from_slice(&buffer[..count]))
             });
             match read {
@@ -283,7 +300,7 @@ impl Turn<'_> {
         Ok(Went::Limit)
     }
 
-    fn act(&mut self) -> Result<Went, String> {
+    fn act(&mut self, uart: &mut dyn Port) -> Result<Went, String> {
         let mut went = Went::Idle;
         for _ in 0..ACTIONS_A_TURN {
             let now = Instant::now();
@@ -292,12 +309,10 @@ impl Turn<'_> {
             };
             went = Went::Busy;
             let done = match action {
-                Action::Apply(wanted) => self.uart.apply(wanted).map(ActionDone::Line),
-                Action::SetOutputs(change) => {
-                    self.uart.set_outputs(change).map(ActionDone::Outputs)
-                }
-                Action::SetBreak(on) => self.uart.set_break(on).map(|()| ActionDone::Done),
-                Action::Purge(queues) => self.uart.purge(queues).map(|()| ActionDone::Done),
+                Action::Apply(wanted) => uart.apply(wanted).map(ActionDone::Line),
+                Action::SetOutputs(change) => uart.set_outputs(change).map(ActionDone::Outputs),
+                Action::SetBreak(on) => uart.set_break(on).map(|()| ActionDone::Done),
+                Action::Purge(queues) => uart.purge(queues).map(|()| ActionDone::Done),
             };
             let done = match done {
                 Ok(done) => Ok(done),
@@ -320,7 +335,7 @@ impl Turn<'_> {
         Ok(Went::Limit)
     }
 
-    fn transmit(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+    fn transmit(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
         let handle = &self.task.handle;
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
@@ -328,7 +343,7 @@ impl Turn<'_> {
             let Some(bytes) = handle.drive(now, |hub| hub.poll_transmit(now)) else {
                 return Ok(went);
             };
-            match self.uart.poll_write(cx, &bytes) {
+            match uart.poll_write(cx, &bytes) {
                 Poll::Pending => return Ok(went),
                 Poll::Ready(Ok(count)) => {
                     went = Went::Busy;
@@ -352,12 +367,12 @@ impl Turn<'_> {
         Went::Busy
     }
 
-    fn look(&mut self, cx: &mut Context<'_>) -> Result<Went, String> {
+    fn look(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
         let handle = &self.task.handle;
         if !handle.has_readers() {
             return Ok(Went::Idle);
         }
-        match self.uart.poll_inputs(cx) {
+        match uart.poll_inputs(cx) {
             Poll::Pending => Ok(Went::Idle),
             Poll::Ready(Ok(inputs)) => {
                 let now = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use uart_iface::{InputSignals, OutputSignals};
+use uart_iface::{ErrorCounters, InputSignals, OutputSignals};
 use uartnet_hub::{
     CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, ReplyEnd,
     WritePolicy,
@@ -41,7 +41,7 @@ pub(super) fn details(port: &PortHandle) -> PortDetails {
         lease: info.lease.clone(),
         sequences: port.sequences().to_vec(),
         stalled: info.stalled,
-        counters: counters(&info),
+        counters: counters(&info, port.device_errors()),
     }
 }
 
@@ -172,25 +172,34 @@ fn profile_name(profile: Option<&Profile>) -> &'static str {
 }
 
 /// Which there are is in docs/wire.md.
-fn counters(info: &HubInfo) -> BTreeMap<String, u64> {
+fn counters(info: &HubInfo, device: Option<ErrorCounters>) -> BTreeMap<String, u64> {
     let counters = &info.counters;
-    let named = [
+    let ours = [
         ("asks_failed", counters.asks_failed),
         ("asks_queued", info.asks_queued as u64),
         ("asks_replied", counters.asks_replied),
         ("asks_timed_out", counters.asks_timed_out),
         ("bytes_read", info.end.0),
         ("bytes_write_lost", counters.bytes_write_lost),
-        ("bytes_write_queued", info.write_queue as u64),
         ("bytes_written", counters.bytes_written),
         ("cuts", counters.cuts),
         ("device_losses", counters.device_losses),
         ("gap_bytes", counters.gap_bytes),
         ("gaps", counters.gaps),
         ("readers", info.readers as u64),
+        ("write_queue", info.write_queue as u64),
     ];
-    named
-        .into_iter()
+    let device = device.map(|errors| {
+        [
+            ("breaks", errors.breaks),
+            ("buffer_overruns", errors.buffer_overrun),
+            ("framing_errors", errors.framing),
+            ("overruns", errors.overrun),
+            ("parity_errors", errors.parity),
+        ]
+    });
+    ours.into_iter()
+        .chain(device.into_iter().flatten())
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
 }

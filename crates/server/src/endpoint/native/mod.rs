@@ -208,7 +208,7 @@ impl Session for NativeSession {
     }
 
     fn wants_input(&self) -> bool {
-        self.input == Input::Open && self.conversation.wants_payload()
+        self.input == Input::Open && self.finished.is_none() && self.conversation.wants_payload()
     }
 
     fn finished(&self) -> Option<Finish> {

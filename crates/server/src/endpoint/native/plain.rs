@@ -190,7 +190,18 @@ impl Plain {
                     }
                 }
             }
-            Notice::Closed(_) => self.over = true,
+            Notice::Closed(_) => {
+                self.over = true;
+                let failure = Failure::new(
+                    ErrorCode::Cancelled,
+                    "the port was closed before this had an end",
+                );
+                for awaited in &mut self.answers {
+                    if !matches!(awaited, Awaited::Ready(_)) {
+                        *awaited = Awaited::Ready(failure.plain());
+                    }
+                }
+            }
             // A plain conversation has no words for these.
             Notice::Data { .. }
             | Notice::Gap { .. }

@@ -339,10 +339,8 @@ impl Conversation {
 
     fn data(&mut self, now: Instant, offset: u64, mut bytes: Bytes) -> Result<(), Failure> {
         let Some(open) = &mut self.open else {
-            return Err(Failure::new(
-                ErrorCode::NotOpen,
-                "there is no open port for this data",
-            ));
+            let sentence = "there is no open port for this data";
+            return Err(Failure::new(ErrorCode::NotOpen, sentence));
         };
         let next = open.writer.end();
         let Some(known) = next.checked_sub(offset) else {
@@ -388,7 +386,9 @@ impl Conversation {
                     framing::say_answer(out, max_frame, answer, id);
                 }
                 if closed {
-                    break;
+                    for (answer, id) in talk.abandon() {
+                        framing::say_answer(out, max_frame, answer, id);
+                    }
                 }
             }
             talk.outstanding() > 0
@@ -434,8 +434,8 @@ impl Conversation {
 
     /// Closes the open port.
     fn leave(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.talk.leave().for_each(|answered| self.say(answered));
+        if let Some(mut open) = self.open.take() {
+            open.talk.abandon().for_each(|answered| self.say(answered));
         }
     }
 
@@ -444,7 +444,7 @@ impl Conversation {
             let name: String = name.chars().take(80).collect();
             Failure::new(
                 ErrorCode::UnknownPort,
-                format!("there is no port \"{name}\" here"),
+                format!("there is no port \"{name}\""),
             )
         })
     }

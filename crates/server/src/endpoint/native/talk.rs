@@ -120,9 +120,9 @@ impl Talk {
         }
     }
 
-    /// Leaves the port; what was waited for is answered as cancelled.
-    pub(super) fn leave(self) -> impl Iterator<Item = Answered> {
-        self.awaited.into_iter().map(|awaited| {
+    /// Answers what is waited for as cancelled, because the hub will not tell any more.
+    pub(super) fn abandon(&mut self) -> impl Iterator<Item = Answered> {
+        self.awaited.drain(..).map(|awaited| {
             (
                 failed(Failure::new(
                     ErrorCode::Cancelled,

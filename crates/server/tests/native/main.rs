@@ -1,0 +1,8 @@
+//! The `uartnet` endpoint without sockets: bytes written by hand, real hubs, a board that the test plays, and an invented
+//! clock.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod plain;
+mod session;
+mod support;

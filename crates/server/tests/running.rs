@@ -1,0 +1,519 @@
+//! The running daemon in process: real loopback sockets, simulated boards, port 0.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetattr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::timeout;
+use uartnet_server::config::{Config, Given, ListenAddress, load};
+use uartnet_server::{BindError, Listening, RunError, Shutdown, Summary, run, runtime};
+
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A daemon that is running.
+struct Daemon {
+    listening: Vec<Listening>,
+    shutdown: Shutdown,
+    ended: JoinHandle<Result<Summary, RunError>>,
+}
+
+impl Daemon {
+    /// Starts with these ports and listeners, as the command line would give them.
+    async fn start(ports: &[&str], listen: &[&str]) -> Daemon {
+        Daemon::start_with(config(ports, listen)).await
+    }
+
+    async fn start_with(config: Config) -> Daemon {
+        let shutdown = Shutdown::default();
+        let expected = config.listeners.len();
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let ended = spawn_local(run(config, shutdown.clone(), move |line| {
+            tell.send(line.clone()).unwrap()
+        }));
+        let mut listening = Vec::new();
+        while listening.len() < expected {
+            listening.push(told.recv().await.expect("it listens"));
+        }
+        Daemon {
+            listening,
+            shutdown,
+            ended,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match &self.listening[0].address {
+            ListenAddress::Tcp(address) => *address,
+            ListenAddress::Unix(path) => panic!("{}", path.display()),
+        }
+    }
+
+    async fn client(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    async fn stop(self) -> Summary {
+        self.shutdown.stop.cancel();
+        self.end().await
+    }
+
+    async fn end(self) -> Summary {
+        timeout(DEADLINE, self.ended)
+            .await
+            .expect("it stops")
+            .unwrap()
+            .unwrap()
+    }
+}
+
+fn config(ports: &[&str], listen: &[&str]) -> Config {
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
+    let given = Given {
+        ports: texts(ports),
+        listen: texts(listen),
+        ..Given::default()
+    };
+    load(&given).unwrap().config
+}
+
+/// Runs a test as the daemon runs: everything on one thread.
+fn on_the_runtime<F: Future>(test: F) -> F::Output {
+    runtime()
+        .unwrap()
+        .block_on(async { timeout(DEADLINE, test).await.expect("in time") })
+}
+
+/// A frame, by code that shares nothing with `uartnet-proto`.
+fn frame(payload: &str) -> Vec<u8> {
+    let mut len = payload.len() + 2;
+    while len.to_string().len() + 1 + payload.len() != len {
+        len += 1;
+    }
+    format!("{len}_{payload}").into_bytes()
+}
+
+async fn read_frame(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<String> {
+    let mut len = String::new();
+    loop {
+        match stream.read_u8().await? {
+            b'_' => break,
+            digit => len.push(char::from(digit)),
+        }
+    }
+    let mut payload = vec![0; len.parse::<usize>().unwrap() - len.len() - 1];
+    stream.read_exact(&mut payload).await?;
+    Ok(String::from_utf8(payload).unwrap())
+}
+
+/// Everything up to the end of the stream.
+async fn read_all(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), command: &str) -> String {
+    stream.write_all(&frame(command)).await.unwrap();
+    read_frame(stream).await.unwrap()
+}
+
+#[test]
+fn a_board_is_asked_over_a_socket() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;
+        assert_eq!(
+            daemon.listening[0].to_string(),
+            format!("listening uartnet {} sim0", daemon.address())
+        );
+        let mut client = daemon.client().await;
+        for byte in b"13_Hello IoT!" {
+            client.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let hello = read_frame(&mut client).await.unwrap();
+        assert!(
+            !hello.starts_with("error: ") && !hello.is_empty(),
+            "{hello}"
+        );
+        assert!(!ask(&mut client, "LED ON").await.starts_with("error: "));
+        client.write_all(b"5_ID?5_ID?").await.unwrap();
+        client.shutdown().await.unwrap();
+        let both = read_all(&mut client).await;
+        let (first, second) = both.split_at(both.len() / 2);
+        assert!(!first.is_empty() && first == second, "{both}");
+        assert_eq!(daemon.stop().await, Summary::default());
+    });
+}
+
+#[test]
+fn a_unix_socket_serves_the_same() {
+    on_the_runtime(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("uartd");
+        let listen = format!("uartnet=unix:{}", path.display());
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &[&listen]).await;
+        let mut client = UnixStream::connect(&path).await.unwrap();
+        assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
+        drop(client);
+        daemon.stop().await;
+        assert!(!path.exists(), "the socket is removed");
+    });
+}
+
+#[test]
+fn two_hundred_clients_at_once_are_all_answered() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;
+        let mut clients = Vec::new();
+        for _ in 0..200 {
+            clients.push(daemon.client().await);
+        }
+        let asks = LocalSet::new();
+        let answers = clients.into_iter().map(|mut client| {
+            asks.spawn_local(async move {
+                let answer = ask(&mut client, "ID?").await;
+                (client, answer)
+            })
+        });
+        let answers: Vec<_> = answers.collect();
+        asks.await;
+        let mut texts = Vec::new();
+        for answer in answers {
+            texts.push(answer.await.unwrap().1);
+        }
+        assert!(
+            texts
+                .iter()
+                .all(|text| *text == texts[0] && !text.starts_with("error: ")),
+            "{texts:?}"
+        );
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_broken_frame_is_answered_and_the_answer_arrives() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;
+        let mut client = daemon.client().await;
+        // More than the daemon reads before it closes would reset the connection if it did not linger.
+        let garbage = [b"5_ID?".as_slice(), &[b'!'; 100_000]].concat();
+        client.write_all(&garbage).await.unwrap();
+        let answer = read_frame(&mut client).await.unwrap();
+        assert!(!answer.starts_with("error: "), "{answer}");
+        let error = read_frame(&mut client).await.unwrap();
+        assert!(error.starts_with("error: bad-frame: byte 5: "), "{error}");
+        assert_eq!(read_all(&mut client).await, "");
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_client_that_never_reads_and_one_that_never_sends_hurt_nobody() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(
+            &["echo=sim:echo", "sim0=sim:interpreter"],
+            &["uartnet=127.0.0.1:0,sim0"],
+        )
+        .await;
+        let _silent = daemon.client().await;
+        // It watches the echo and never reads; another one makes the board send much more than sockets hold.
+        let mut deaf = daemon.client().await;
+        deaf.write_all(&frame(r#"{"hello":"uartnet/1"}"#))
+            .await
+            .unwrap();
+        deaf.write_all(&frame(r#"{"open":"echo","on_lag":"gap"}"#))
+            .await
+            .unwrap();
+        let mut writer = daemon.client().await;
+        writer
+            .write_all(&frame(r#"{"hello":"uartnet/1"}"#))
+            .await
+            .unwrap();
+        read_frame(&mut writer).await.unwrap();
+        writer
+            .write_all(&frame(r#"{"open":"echo","mode":"write"}"#))
+            .await
+            .unwrap();
+        read_frame(&mut writer).await.unwrap();
+        let (mut from, mut to) = writer.into_split();
+        const TOTAL: u64 = 16 * 1024 * 1024;
+        let chunk = "x".repeat(16 * 1024);
+        let writing = spawn_local(async move {
+            for at in (0..TOTAL).step_by(chunk.len()) {
+                to.write_all(&frame(&format!("{at}:{chunk}")))
+                    .await
+                    .unwrap();
+            }
+            to
+        });
+        // It gets every byte, in order, in spite of the deaf one.
+        let mut next = 0;
+        while next < TOTAL {
+            let payload = read_frame(&mut from).await.unwrap();
+            if payload.starts_with('{') {
+                assert!(
+                    !payload.contains("error") && !payload.contains("gap"),
+                    "{payload}"
+                );
+                continue;
+            }
+            let (offset, data) = payload.split_once(':').unwrap();
+            assert_eq!(offset.parse::<u64>().unwrap(), next);
+            next += data.len() as u64;
+        }
+        let _to = writing.await.unwrap();
+        assert!(
+            !ask(&mut daemon.client().await, "ID?")
+                .await
+                .starts_with("error: ")
+        );
+        // The deaf one hears what it missed as soon as it listens.
+        let mut gap = false;
+        let mut end = 0;
+        while end < TOTAL {
+            let payload = read_frame(&mut deaf).await.unwrap();
+            gap |= payload.contains(r#""event":"gap""#);
+            if let Some((offset, data)) = payload
+                .split_once(':')
+                .filter(|_| !payload.starts_with('{'))
+            {
+                end = offset.parse::<u64>().unwrap() + data.len() as u64;
+            }
+        }
+        assert!(gap);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn more_connections_than_allowed_are_told_so() {
+    on_the_runtime(async {
+        let mut config = config(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]);
+        config.gateway.max_connections = 1;
+        let daemon = Daemon::start_with(config).await;
+        let mut first = daemon.client().await;
+        assert!(!ask(&mut first, "ID?").await.starts_with("error: "));
+        let mut second = daemon.client().await;
+        assert_eq!(
+            read_frame(&mut second).await.unwrap(),
+            "error: busy: all 1 connections of this gateway are in use"
+        );
+        assert_eq!(read_all(&mut second).await, "");
+        drop((first, second));
+        // As soon as the first is gone, another one may come.
+        loop {
+            let mut third = daemon.client().await;
+            if !ask(&mut third, "ID?").await.starts_with("error: busy: ") {
+                break;
+            }
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_graceful_stop_delivers_what_was_asked_and_refuses_new_clients() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;
+        let mut client = daemon.client().await;
+        assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
+        let mut session = daemon.client().await;
+        session
+            .write_all(&frame(r#"{"hello":"uartnet/1"}"#))
+            .await
+            .unwrap();
+        read_frame(&mut session).await.unwrap();
+        session
+            .write_all(&frame(r#"{"open":"sim0"}"#))
+            .await
+            .unwrap();
+        let address = daemon.address();
+        client.write_all(b"11_SLEEP 300").await.unwrap();
+        // It is under way when the board has been given it.
+        loop {
+            let payload = read_frame(&mut session).await.unwrap();
+            if payload.contains("SLEEP") {
+                break;
+            }
+        }
+        daemon.shutdown.stop.cancel();
+        let answer = read_frame(&mut client).await.unwrap();
+        assert!(!answer.starts_with("error: "), "{answer}");
+        let mut last = String::new();
+        while let Ok(payload) = read_frame(&mut session).await {
+            last = payload;
+        }
+        assert_eq!(
+            last,
+            r#"{"event":"closed","port":"sim0","reason":"shutdown"}"#
+        );
+        assert!(TcpStream::connect(address).await.is_err());
+        drop((client, session));
+        assert_eq!(daemon.end().await, Summary::default());
+    });
+}
+
+#[test]
+fn what_does_not_end_in_time_is_cut_and_counted() {
+    on_the_runtime(async {
+        let mut config = config(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]);
+        config.gateway.drain = Duration::from_millis(50);
+        let daemon = Daemon::start_with(config).await;
+        let mut client = daemon.client().await;
+        assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
+        client.write_all(b"12_SLEEP 1500").await.unwrap();
+        let mut watcher = daemon.client().await;
+        loop {
+            watcher = match ask_state(watcher).await {
+                (_, 1) => break,
+                (watcher, _) => watcher,
+            };
+        }
+        let summary = daemon.stop().await;
+        assert_eq!(summary.connections_cut, 1, "{summary:?}");
+    });
+}
+
+/// How many asks of `sim0` are under way.
+async fn ask_state(mut watcher: TcpStream) -> (TcpStream, u64) {
+    let hello = [
+        frame(r#"{"hello":"uartnet/1"}"#),
+        frame(r#"{"info":"sim0"}"#),
+    ]
+    .concat();
+    watcher.write_all(&hello).await.unwrap();
+    loop {
+        let payload = read_frame(&mut watcher).await.unwrap();
+        if let Some((_, rest)) = payload.split_once(r#""asks_queued":"#) {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            return (watcher, digits.parse().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_cuts_at_once() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;
+        let mut client = daemon.client().await;
+        assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
+        client.write_all(b"12_SLEEP 1500").await.unwrap();
+        daemon.shutdown.stop.cancel();
+        daemon.shutdown.cut.cancel();
+        daemon.end().await;
+    });
+}
+
+#[test]
+fn an_address_in_use_is_told_and_nothing_is_left_running() {
+    on_the_runtime(async {
+        let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;
+        let config = config(
+            &["sim0=sim:interpreter"],
+            &[&format!("uartnet={}", daemon.address())],
+        );
+        let error = run(config, Shutdown::default(), |_| {
+            panic!("it must not listen")
+        })
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(error, RunError::Bind(BindError::InUse { .. })),
+            "{error}"
+        );
+        daemon.stop().await;
+    });
+}
+
+/// The board's end of a pseudo-terminal that is plugged in at a path.
+struct Plugged {
+    end: OwnedFd,
+    link: PathBuf,
+}
+
+impl Plugged {
+    fn at(link: &Path) -> Plugged {
+        let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&end).unwrap();
+        unlockpt(&end).unwrap();
+        let tty = ptsname(&end, Vec::new()).unwrap();
+        std::os::unix::fs::symlink(tty.to_str().unwrap(), link).unwrap();
+        Plugged {
+            end,
+            link: link.to_owned(),
+        }
+    }
+
+    fn unplug(self) {
+        std::fs::remove_file(&self.link).unwrap();
+    }
+}
+
+/// The next event of this kind.
+async fn event(session: &mut TcpStream, kind: &str) -> String {
+    let wanted = format!(r#"{{"event":"{kind}""#);
+    loop {
+        let payload = read_frame(session).await.unwrap();
+        if payload.starts_with(&wanted) {
+            return payload;
+        }
+    }
+}
+
+#[test]
+fn a_device_that_comes_and_goes_keeps_its_clients_and_its_settings() {
+    on_the_runtime(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("board");
+        let port = format!("board0={}", path.display());
+        let daemon = Daemon::start(&[&port], &["uartnet=127.0.0.1:0"]).await;
+        let mut session = daemon.client().await;
+        let begin = [
+            frame(r#"{"hello":"uartnet/1"}"#),
+            frame(r#"{"open":"board0","mode":"write"}"#),
+        ];
+        session.write_all(&begin.concat()).await.unwrap();
+        let state = event(&mut session, "state").await;
+        assert!(state.contains(r#""state":"absent""#), "{state}");
+
+        let board = Plugged::at(&path);
+        let state = event(&mut session, "state").await;
+        assert!(
+            state.contains(r#""state":"present","line":"115200-8n1""#),
+            "{state}"
+        );
+        let set = frame(r#"{"set":"board0","line":"9600-8n1"}"#);
+        session.write_all(&set).await.unwrap();
+        event(&mut session, "line").await;
+        board.unplug();
+        let state = event(&mut session, "state").await;
+        assert!(
+            state.contains(r#""state":"absent""#) && state.contains(r#""losses":1"#),
+            "{state}"
+        );
+
+        let board = Plugged::at(&path);
+        let state = event(&mut session, "state").await;
+        assert!(
+            state.contains(r#""state":"present","line":"9600-8n1""#),
+            "{state}"
+        );
+        assert_eq!(tcgetattr(&board.end).unwrap().output_speed(), 9600);
+        session.write_all(&frame("0:hello")).await.unwrap();
+        let written = event(&mut session, "written").await;
+        assert!(written.contains(r#""offset":5"#), "{written}");
+        daemon.stop().await;
+    });
+}
