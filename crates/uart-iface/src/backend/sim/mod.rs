@@ -3,7 +3,10 @@
 
 mod alarm;
 mod echo;
+mod flaky;
+mod flood;
 mod interpreter;
+mod noisy;
 mod options;
 mod pacer;
 mod port;
@@ -23,7 +26,13 @@ use crate::backend::{Backend, Device};
 use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
 
 /// Every simulated board. A new one is one file and one line here.
-pub const BOARDS: &[&dyn BoardKind] = &[&interpreter::Kind, &echo::Kind];
+pub const BOARDS: &[&dyn BoardKind] = &[
+    &interpreter::Kind,
+    &echo::Kind,
+    &noisy::Kind,
+    &flaky::Kind,
+    &flood::Kind,
+];
 
 /// The option every simulated board has (and the loopback plug too).
 pub const PACE: OptionHelp = OptionHelp {
@@ -74,7 +83,8 @@ pub trait Board: fmt::Debug {
     /// what does not fit: a board that nobody reads is held up, it does not lose bytes.
     fn poll_output(&mut self, now: Instant, limit: usize, out: &mut Vec<u8>);
 
-    /// When the board will next do something by itself. Before its first moment: `None`.
+    /// When the board will next do something by itself: later than the last moment it was told. That bytes wait to be
+    /// sent is no reason. Before its first moment: `None`.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// Whether the board is there at `now`, and until when that holds. The default: always.
@@ -137,7 +147,7 @@ impl Backend for Sim {
     }
 
     fn summary(&self) -> &'static str {
-        "a simulated board: interpreter, echo"
+        "a simulated board: interpreter, echo, noisy, flaky, flood; ?key=value&key=value for its options"
     }
 
     fn examples(&self) -> &'static [&'static str] {
@@ -145,6 +155,9 @@ impl Backend for Sim {
             "sim:interpreter",
             "sim:interpreter?pace=line&seed=7",
             "sim:echo",
+            "sim:noisy?rate=10",
+            "sim:flaky?up=2s&down=500ms",
+            "sim:flood?rate=2MB/s&bytes=64MiB",
         ]
     }
 
