@@ -165,9 +165,7 @@ impl Telnet {
         payload: &[u8],
         out: &mut BytesMut,
     ) {
-        out.put_slice(&[IAC, SB, option.0]);
-        double_iac(payload, out);
-        out.put_slice(&[IAC, SE]);
+        subnegotiate(option, payload, out);
     }
 
     /// Appends a command of two bytes, e.g. [`crate::codes::BRK`].
@@ -185,6 +183,13 @@ impl Telnet {
             Side::Him => self.after_cr = false,
         }
     }
+}
+
+/// Subnegotiations depend on no state of the connection.
+pub(crate) fn subnegotiate(option: TelnetOption, payload: &[u8], out: &mut BytesMut) {
+    out.put_slice(&[IAC, SB, option.0]);
+    double_iac(payload, out);
+    out.put_slice(&[IAC, SE]);
 }
 
 fn negotiate(verb: Verb, option: TelnetOption, out: &mut BytesMut) {
