@@ -113,15 +113,19 @@ pub(super) struct Place<'a> {
     pub(super) span: Range<usize>,
 }
 
-/// The problems found so far.
+/// The problems found so far, up to one more than are shown.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     list: Vec<Problem>,
 }
 
 impl Report {
-    /// Notes a problem; `place` is what the mark is put under.
+    /// Notes a problem; `place` is what the mark is put under. What would not be shown is not kept: a file can have as
+    /// many mistakes as lines.
     pub(super) fn add(&mut self, place: &Place<'_>, wrong: Wrong) {
+        if self.list.len() > SHOWN {
+            return;
+        }
         self.list.push(Problem {
             rendered: render(place, &wrong),
             in_argument: place.source.is_argument,

@@ -102,7 +102,7 @@ pub(super) fn read(source: &Source, report: &mut Report) -> RawConfig {
         return read_tables(source, report, &mut document);
     }
     // After a syntax error the rest may have gone to another table; what follows would be guesses.
-    for error in errors.iter().take(SHOWN + 1) {
+    for error in &errors {
         let message = format!("this is not TOML: {}", error.message());
         report.add(&place(source, error), Wrong::new(message, ""));
     }
