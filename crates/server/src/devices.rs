@@ -3,7 +3,7 @@
 use serde_json::json;
 use uart_iface::backend::{FoundDevice, sim::BOARDS};
 
-use crate::stdout::columns;
+use crate::stdio::columns;
 
 /// The devices as a table, in the order given: stable names first.
 pub fn table(found: &[FoundDevice]) -> String {

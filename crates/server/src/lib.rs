@@ -14,7 +14,7 @@ mod listener;
 pub mod nudge;
 mod port_task;
 mod scratch;
-pub mod stdout;
+pub mod stdio;
 mod supervisor;
 pub mod telemetry;
 

@@ -9,7 +9,7 @@ use clap::Parser;
 use uart_iface::backend::found_devices;
 use uartnet_server::cli::{Cli, Command, Serve};
 use uartnet_server::config::{self, ConfigError, Given};
-use uartnet_server::{Listening, Shutdown, devices, run, runtime, stdout, telemetry};
+use uartnet_server::{Listening, Shutdown, devices, run, runtime, stdio, telemetry};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("uartd: {error:#}");
+            stdio::tell(&format!("uartd: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
@@ -53,16 +53,21 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
-    eprint!("{}", loaded.introduction());
+    stdio::tell(&loaded.assumed());
     let runtime = runtime().context("cannot start")?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
+        let mut next_step_told = false;
         let listening = |line: &Listening| {
-            if let Err(error) = stdout::print(&format!("{line}\n")) {
+            if let Err(error) = stdio::print(&format!("{line}\n")) {
                 tracing::error!(%error, "cannot write to stdout");
             }
+            if !next_step_told && let Some(text) = loaded.next_step(line.protocol, &line.address) {
+                stdio::tell(&text);
+                next_step_told = true;
+            }
         };
-        run(loaded.config, shutdown, listening).await?;
+        run(loaded.config.clone(), shutdown, listening).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -70,8 +75,8 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
 /// Shows a mistake in the configuration as it is, without a prefix that would move the marks.
 fn refuse(error: &ConfigError) -> anyhow::Result<ExitCode> {
     match error {
-        ConfigError::Wrong(problems) => eprintln!("{problems}"),
-        other => eprintln!("uartd: {other}"),
+        ConfigError::Wrong(problems) => stdio::tell(&format!("{problems}\n")),
+        other => stdio::tell(&format!("uartd: {other}\n")),
     }
     Ok(if error.is_usage() {
         ExitCode::from(2)
@@ -81,6 +86,6 @@ fn refuse(error: &ConfigError) -> anyhow::Result<ExitCode> {
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {
-    stdout::print(text).context("cannot write to stdout")?;
+    stdio::print(text).context("cannot write to stdout")?;
     Ok(ExitCode::SUCCESS)
 }

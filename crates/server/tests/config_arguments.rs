@@ -7,7 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use uartnet_hub::ReplyEnd;
-use uartnet_server::config::{self, ConfigError, DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded};
+use uartnet_server::config::{
+    self, ConfigError, DEFAULT_LISTENER, DEFAULT_PORT, Given, ListenAddress, Loaded,
+};
 
 fn given(ports: &[&str], listen: &[&str]) -> Given {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -52,39 +54,41 @@ fn nothing_given_is_a_simulated_board_and_says_so() {
             "uartnet 127.0.0.1:8000 sim0"
         ]
     );
-    let text = loaded.introduction();
-    for part in [DEFAULT_PORT, DEFAULT_LISTENER, "uart ask sim0 \"LED ON\""] {
-        assert!(text.contains(part), "{text}");
+    for part in [DEFAULT_PORT, DEFAULT_LISTENER] {
+        assert!(loaded.assumed().contains(part), "{}", loaded.assumed());
     }
+    let text = next_step(&loaded, "127.0.0.1:8000").unwrap();
+    assert!(text.contains(" uart ask sim0 \"LED ON\"\n"), "{text}");
+}
+
+fn next_step(loaded: &Loaded, address: &str) -> Option<String> {
+    let address = match address.strip_prefix("unix:") {
+        Some(path) => ListenAddress::Unix(path.into()),
+        None => ListenAddress::Tcp(address.parse().unwrap()),
+    };
+    loaded.next_step("uartnet", &address)
 }
 
 #[test]
 fn what_to_type_next_names_the_gateway_where_it_is_not_the_default() {
-    for (listen, hint) in [
-        (
-            "uartnet=127.0.0.1:9000",
-            Some("uart --gateway 127.0.0.1:9000 ask sim0"),
-        ),
-        (
-            "uartnet=unix:/tmp/a.sock",
-            Some("uart --gateway unix:/tmp/a.sock ask sim0"),
-        ),
-        ("uartnet=127.0.0.1:0", None),
-    ] {
-        let text = load(&given(&[], &[listen])).introduction();
+    let loaded = load(&given(&[], &["uartnet=127.0.0.1:0"]));
+    assert!(
+        loaded.assumed().contains(DEFAULT_PORT) && !loaded.assumed().contains(DEFAULT_LISTENER)
+    );
+    for address in ["127.0.0.1:9000", "unix:/tmp/a.sock", "[::1]:8000"] {
+        let text = next_step(&loaded, address).unwrap();
         assert!(
-            text.contains(DEFAULT_PORT) && !text.contains(DEFAULT_LISTENER),
+            text.contains(&format!(" uart --gateway {address} ask sim0 \"LED ON\"\n")),
             "{text}"
         );
-        assert_eq!(hint.is_some(), text.contains("uart --gateway"), "{text}");
-        assert!(text.contains(hint.unwrap_or_default()), "{text}");
     }
 }
 
 #[test]
 fn everything_given_needs_no_introduction() {
     let loaded = load(&given(&["a=/dev/ttyUSB0"], &["uartnet=:9000"]));
-    assert_eq!(loaded.introduction(), "");
+    assert_eq!(loaded.assumed(), "");
+    assert_eq!(next_step(&loaded, "127.0.0.1:9000"), None);
 }
 
 #[test]

@@ -76,14 +76,12 @@ fn bench_has_two_boards_that_keep_their_names() {
 }
 
 #[test]
-fn simulated_has_every_board_there_is() {
+fn simulated_has_a_board_of_every_temper() {
     let config = example("simulated.toml");
-    for board in uart_iface::backend::sim::BOARDS {
-        let spec = format!("sim:{}", board.name());
-        assert!(
-            config.ports.iter().any(|port| port.device.as_str() == spec),
-            "{spec}"
-        );
+    for board in ["interpreter", "echo", "noisy", "flaky"] {
+        let spec = format!("sim:{board}");
+        let found = config.ports.iter().any(|port| port.device.as_str() == spec);
+        assert!(found, "{spec}");
     }
     assert_eq!(config.ports.len(), 6);
     assert!(matches!(

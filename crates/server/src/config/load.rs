@@ -41,9 +41,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What a person who started the daemon should know: what was assumed, and what to type next. Empty if everything
-    /// was said.
-    pub fn introduction(&self) -> String {
+    /// What was assumed, for the person who started the daemon. Empty if everything was said.
+    pub fn assumed(&self) -> String {
         let mut text = String::new();
         if self.default_port {
             text.push_str(&format!(
@@ -55,31 +54,25 @@ impl Loaded {
                 "uartd: no listener given, so this listens on {DEFAULT_LISTENER}\n"
             ));
         }
-        if let (true, Some(gateway)) = (self.default_port, self.gateway_option()) {
-            text.push_str(&format!(
-                "Now type, in another terminal:\n    \
-                 uart {gateway}ask sim0 \"LED ON\"\n    \
-                 uart {gateway}attach sim0\n\
-                 For a real board: uartd board0=/dev/ttyUSB0 (\"uartd devices\" lists what is there)\n"
-            ));
-        }
         text
     }
 
-    /// What `uart` needs to be told to find this gateway, with a space after it; `None` if that cannot be known yet.
-    fn gateway_option(&self) -> Option<String> {
-        if self.default_listener {
-            return Some(String::new());
+    /// What to type next, for the person who wanted to see something work, where this listener has come up.
+    pub fn next_step(&self, protocol: &str, address: &ListenAddress) -> Option<String> {
+        if !self.default_port || protocol != "uartnet" {
+            return None;
         }
-        let listener = self
-            .config
-            .listeners
-            .iter()
-            .find(|listener| listener.endpoint.name() == "uartnet")?;
-        match &listener.address {
-            ListenAddress::Tcp(address) if address.port() == 0 => None,
-            address => Some(format!("--gateway {address} ")),
-        }
+        // What `uart` assumes by itself need not be typed.
+        let gateway = match address.to_string() {
+            address if DEFAULT_LISTENER == format!("uartnet={address}") => String::new(),
+            address => format!("--gateway {address} "),
+        };
+        Some(format!(
+            "Now type, in another terminal:\n    \
+             uart {gateway}ask sim0 \"LED ON\"\n    \
+             uart {gateway}attach sim0\n\
+             For a real board: uartd board0=/dev/ttyUSB0 (\"uartd devices\" lists what is there)\n"
+        ))
     }
 }
 

@@ -3,7 +3,7 @@
 use uartnet_hub::{HubConfig, ReplyEnd, WritePolicy};
 
 use super::{Config, ListenerConfig, PortConfig, values};
-use crate::stdout::columns;
+use crate::stdio::columns;
 
 impl Config {
     /// Its ports and listeners, one a line.

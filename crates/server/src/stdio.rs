@@ -1,8 +1,8 @@
-//! Text for people on stdout: columns that line up, and a reader that went away early is no error.
+//! Text for people on stdout and stderr: columns that line up, and no panic when nobody reads it.
 
 use std::io::{self, Write};
 
-/// Writes all of it. A closed pipe (`uartd devices | head -1`) is what the reader wanted.
+/// Writes all of it to stdout. A closed pipe (`uartd devices | head -1`) is what the reader wanted.
 ///
 /// # Errors
 /// Any other error of stdout, such as a full disk.
@@ -15,6 +15,11 @@ pub fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Writes all of it to stderr. If that fails, there is nobody left to be told.
+pub fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Rows whose columns line up, two spaces in, each row a line.
