@@ -162,6 +162,12 @@ impl Hub {
         self.writes.room()
     }
 
+    /// Whether nothing is left to do to the device for anybody: no byte to write, no ask, no control operation, waiting or
+    /// under way.
+    pub fn is_idle(&self) -> bool {
+        self.writes.len() == 0 && self.asks.len() == 0 && self.sequencer.is_empty()
+    }
+
     /// Whether anybody is attached who is told about signals.
     pub fn has_readers(&self) -> bool {
         self.clients.values().any(|client| client.reader.is_some())

@@ -102,6 +102,11 @@ impl Sequencer {
         self.queue.front().is_some_and(|operation| operation.holds)
     }
 
+    /// Whether no operation waits or runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Whether an operation of this client waits or runs.
     pub(crate) fn has(&self, client: ClientId) -> bool {
         self.queue

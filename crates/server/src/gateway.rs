@@ -210,10 +210,7 @@ impl PortHandle {
 
     /// Whether [`PortHandle::drain`] was called and nothing is left to do.
     pub(crate) fn has_drained(&self) -> bool {
-        self.draining.get() && {
-            let info = self.info();
-            info.write_queue == 0 && info.asks_queued == 0
-        }
+        self.draining.get() && self.hub.borrow().is_idle()
     }
 
     /// The opened device, for the port's own task to work on, and back again.

@@ -421,3 +421,6 @@ impl Alarm {
         sleep.as_mut().poll(cx).is_ready()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,7 +371,7 @@ async fn accept(
 }
 
 /// Keeps a port's task going: a defect in one port must not take the daemon with it.
-async fn keep(
+pub(crate) async fn keep(
     mut task: PortTask,
     handle: Rc<PortHandle>,
     device: DeviceSpec,
