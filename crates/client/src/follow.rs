@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
-    Answer, ErrorAnswer, ErrorCode, Event, FromServer, Mode, Open, Opened, Request, StartAt,
+    Answer, Close, ErrorAnswer, ErrorCode, Event, FromServer, Mode, Open, Opened, Request, StartAt,
 };
 
 use crate::{Address, Backoff, ClientError, Outbox, ReadEvent, Reopened, Resume, Session};
@@ -72,7 +72,17 @@ pub struct Follower {
     backoff: Backoff,
     phase: Phase,
     opened_before: bool,
+    /// While the port is opened again to learn which written bytes were refused.
+    refusal: Option<Refusal>,
     ready: VecDeque<Followed>,
+}
+
+/// What was written was refused. How much of it is not said, and more may have been under way; the answer to opening the
+/// port again, on the same connection, says it exactly.
+struct Refusal {
+    error: ErrorAnswer,
+    /// The id of the request that opens the port again.
+    open: u64,
 }
 
 /// One attempt to connect, say hello and open the port.
@@ -98,6 +108,7 @@ impl Follower {
             backoff: Backoff::new(),
             phase: Phase::Ended(None),
             opened_before: false,
+            refusal: None,
             ready: VecDeque::new(),
         };
         follower.phase = follower.connecting();
@@ -160,7 +171,9 @@ impl Follower {
                     self.phase = self.connecting();
                 }
                 Phase::Open(session) => {
-                    while let Some((offset, bytes)) = self.outbox.poll_data(PIECE) {
+                    while self.refusal.is_none()
+                        && let Some((offset, bytes)) = self.outbox.poll_data(PIECE)
+                    {
                         session.send_data(offset, &bytes);
                     }
                     match session.next().await {
@@ -178,19 +191,23 @@ impl Follower {
         }
     }
 
-    fn connecting(&self) -> Phase {
-        let gateway = self.gateway.clone();
-        let limit = self.options.connect_timeout;
-        let open = Open {
+    fn open_request(&self) -> Request {
+        Request::Open(Open {
             open: self.options.port.to_string(),
             mode: self.options.mode,
             from: self.resume.start_at(),
             on_lag: None,
             writer: self.writer.clone(),
-        };
+        })
+    }
+
+    fn connecting(&self) -> Phase {
+        let gateway = self.gateway.clone();
+        let limit = self.options.connect_timeout;
+        let open = self.open_request();
         Phase::Connecting(Box::pin(async move {
             let mut session = Session::connect(&gateway, limit).await?;
-            match session.request(Request::Open(open), Some(limit)).await? {
+            match session.request(open, Some(limit)).await? {
                 Answer::Opened(opened) => Ok((session, opened)),
                 other => Err(session.unexpected("opened", &other)),
             }
@@ -200,6 +217,7 @@ impl Follower {
     fn handle_opened(&mut self, session: Session, opened: Opened) {
         self.backoff.handle_opened(Instant::now().into_std());
         self.phase = Phase::Open(Box::new(session));
+        self.refusal = None;
         let missed = self.resume.handle_opened(&opened.epoch, opened.offset);
         let written = self.outbox.handle_opened(opened.write_offset);
         let again = std::mem::replace(&mut self.opened_before, true);
@@ -219,9 +237,7 @@ impl Follower {
             }
             FromServer::Control(Answer::Event(event), _) => self.handle_event(event),
             FromServer::Control(Answer::Error(error), None) => self.handle_error(error),
-            FromServer::Control(answer, Some(id)) => {
-                self.ready.push_back(Followed::Answer(id, answer))
-            }
+            FromServer::Control(answer, Some(id)) => self.handle_answer(id, answer),
             FromServer::Control(_, None) => {}
         }
     }
@@ -251,19 +267,40 @@ impl Follower {
         }
     }
 
+    fn handle_answer(&mut self, id: u64, answer: Answer) {
+        let refusal = self.refusal.take_if(|refusal| refusal.open == id);
+        match (refusal, answer) {
+            (Some(refusal), Answer::Opened(opened)) => {
+                let missed = self.resume.handle_opened(&opened.epoch, opened.offset);
+                self.ready.extend(missed.map(Followed::Read));
+                let refused = self.outbox.handle_refused(opened.write_offset);
+                self.ready
+                    .push_back(Followed::WriteRefused(refusal.error, refused));
+            }
+            (Some(_), Answer::Error(error)) => self.handle_failure(ClientError::Refused(error)),
+            (_, Answer::Closed(_)) => {}
+            (_, answer) => self.ready.push_back(Followed::Answer(id, answer)),
+        }
+    }
+
     /// An error that answers no request: either what was written is refused, or the session is over.
     fn handle_error(&mut self, error: ErrorAnswer) {
-        match error.error {
-            ErrorCode::BadFrame
-            | ErrorCode::Shutdown
-            | ErrorCode::NotOpen
-            | ErrorCode::BadOffset => {
-                self.handle_failure(ClientError::Refused(error));
-            }
-            _ => {
-                let lost = self.outbox.handle_refused();
-                self.ready.push_back(Followed::WriteRefused(error, lost));
-            }
+        if matches!(error.error, ErrorCode::BadFrame | ErrorCode::Shutdown) {
+            return self.handle_failure(ClientError::Refused(error));
+        }
+        // Of several in a row, the later ones are about bytes that followed those refused.
+        if self.refusal.is_some() {
+            return;
+        }
+        let open = self.open_request();
+        if let Phase::Open(session) = &mut self.phase {
+            session.send(Request::Close(Close {
+                close: self.options.port.to_string(),
+            }));
+            self.refusal = Some(Refusal {
+                error,
+                open: session.send(open),
+            });
         }
     }
 
@@ -301,10 +338,7 @@ fn can_pass(error: &ClientError) -> bool {
         | ClientError::Silent { .. }
         | ClientError::NoAnswer { .. } => true,
         ClientError::Refused(answer) => {
-            matches!(
-                answer.error,
-                ErrorCode::Shutdown | ErrorCode::Busy | ErrorCode::NotOpen | ErrorCode::BadOffset
-            )
+            matches!(answer.error, ErrorCode::Shutdown | ErrorCode::Busy)
         }
         ClientError::Frame { .. }
         | ClientError::Message { .. }

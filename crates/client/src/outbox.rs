@@ -61,11 +61,13 @@ impl Outbox {
 
     // --- the world spoke
 
-    /// The port was opened, and the gateway expects this write offset next.
+    /// The port was opened on another connection, and the gateway expects this write offset next. What lies below it was
+    /// accepted, and is no longer ours to keep.
     pub fn handle_opened(&mut self, write_offset: u64) -> Reopened {
-        let given_up_to = self.acknowledged.saturating_add(self.given as u64);
-        if (self.acknowledged..=given_up_to).contains(&write_offset) {
-            self.given = self.length_to(write_offset);
+        if self.was_given(write_offset) {
+            self.bytes.advance(self.length_to(write_offset));
+            self.acknowledged = write_offset;
+            self.given = 0;
             return Reopened::Continues;
         }
         let uncertain = self.bytes.split_to(self.given).freeze();
@@ -76,6 +78,17 @@ impl Outbox {
         } else {
             Reopened::Uncertain(uncertain)
         }
+    }
+
+    /// The gateway refused what it was given from this write offset on, and expects that offset next. Says which bytes were
+    /// refused; they are not given again.
+    pub fn handle_refused(&mut self, write_offset: u64) -> Bytes {
+        let accepted = self.length_to(write_offset).min(self.given);
+        self.bytes.advance(accepted);
+        let refused = self.bytes.split_to(self.given - accepted).freeze();
+        self.given = 0;
+        self.acknowledged = write_offset;
+        refused
     }
 
     /// The UART has taken everything below this write offset.
@@ -91,14 +104,6 @@ impl Outbox {
         self.handle_written(lost.end);
     }
 
-    /// The gateway refuses what it was given: throws away what was given, and says what it was.
-    pub fn handle_refused(&mut self) -> Bytes {
-        let refused = self.bytes.split_to(self.given).freeze();
-        self.acknowledged = self.acknowledged.saturating_add(self.given as u64);
-        self.given = 0;
-        refused
-    }
-
     // --- what to do now
 
     /// The next bytes to give to the connection, at most `limit` of them, and their write offset.
@@ -111,6 +116,12 @@ impl Outbox {
         let offset = self.acknowledged.saturating_add(self.given as u64);
         self.given += piece.len();
         Some((offset, piece))
+    }
+
+    /// Whether this write offset lies in what was given and not acknowledged, or at its end.
+    fn was_given(&self, write_offset: u64) -> bool {
+        (self.acknowledged..=self.acknowledged.saturating_add(self.given as u64))
+            .contains(&write_offset)
     }
 
     /// How many of the kept bytes lie below this write offset.
@@ -172,6 +183,8 @@ mod tests {
         outbox.handle_written(1);
         assert_eq!(outbox.handle_opened(4), Reopened::Continues);
         assert_eq!(all(&mut outbox), [(4, "ef".to_owned())]);
+        outbox.handle_written(3);
+        assert!(!outbox.is_empty());
         outbox.handle_written(6);
         assert!(outbox.is_empty());
     }
@@ -189,11 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn refused_bytes_are_named_and_gone() {
+    fn refused_bytes_are_named_and_their_offsets_used_again() {
         let mut outbox = given("abc");
         outbox.push(b"d");
-        assert_eq!(outbox.handle_refused(), "abc");
-        assert_eq!(all(&mut outbox), [(3, "d".to_owned())]);
+        assert_eq!(outbox.handle_refused(1), "bc");
+        assert_eq!(all(&mut outbox), [(1, "d".to_owned())]);
+        assert_eq!(outbox.handle_refused(2), "", "all of it was accepted");
+        assert!(outbox.is_empty());
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::Instant;
 use uart_iface::PortName;
-use uartnet_proto::VERSION;
 use uartnet_proto::message::{
-    Answer, Ask, Done, FromClient, FromServer, Hello, Info, List, MessageError, Ping, PortDetails,
-    PortSummary, Reply, Request, Welcome,
+    Answer, Ask, Done, ErrorAnswer, FromClient, FromServer, Hello, Info, List, MessageError, Ping,
+    PortDetails, PortSummary, Reply, Request, Welcome,
 };
+use uartnet_proto::{VERSION, plain};
 
 use crate::{Address, ClientError, Connection, Liveness, LivenessAction};
 
@@ -278,9 +278,17 @@ async fn receive_message(connection: &mut Connection) -> Result<FromServer, Clie
             Ok(message) => return Ok(message),
             Err(MessageError::UnknownKind { .. }) => {}
             Err(cause) => {
-                return Err(ClientError::Message {
-                    gateway: gateway(),
-                    cause,
+                // A gateway that ends a connection before it has seen a hello says so in the plain conversation's words.
+                return Err(match plain::as_failure(&payload) {
+                    Some((error, sentence)) => ClientError::Refused(ErrorAnswer {
+                        error,
+                        message: sentence.to_owned(),
+                        partial: None,
+                    }),
+                    None => ClientError::Message {
+                        gateway: gateway(),
+                        cause,
+                    },
                 });
             }
         }
