@@ -32,13 +32,17 @@ pub struct Listening {
 }
 
 impl Daemon {
-    /// Starts `uartd --listen uartnet=127.0.0.1:0 ARGS…`.
+    /// Starts `uartd` with these ports on one `uartnet` listener, whose plain conversation is with the first of them.
     ///
     /// # Errors
     /// It does not come up; the error has its own words.
-    pub fn start(args: &[&str]) -> Result<Daemon> {
+    pub fn start(ports: &[&str]) -> Result<Daemon> {
+        let first = ports.first().and_then(|port| port.split_once('='));
+        let spoken_to = first.map_or(String::new(), |(name, _)| format!(",{name}"));
         let mut command = uartd_command()?;
-        command.args(["--listen", "uartnet=127.0.0.1:0"]).args(args);
+        command
+            .args(["--listen", &format!("uartnet=127.0.0.1:0{spoken_to}")])
+            .args(ports);
         Daemon::run(&mut command, 1)
     }
 

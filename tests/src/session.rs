@@ -13,8 +13,8 @@ pub struct Session {
     peer: Peer,
     /// What the gateway said to hello.
     pub welcome: Value,
-    /// Events that came while something else was waited for, oldest first.
-    events: VecDeque<Value>,
+    /// Control that came while something else was waited for, oldest first.
+    kept: VecDeque<Value>,
     /// Data that came while something else was waited for.
     data: Vec<u8>,
     /// The offset of the first byte in `data`.
@@ -35,7 +35,7 @@ impl Session {
         Session {
             peer,
             welcome,
-            events: VecDeque::new(),
+            kept: VecDeque::new(),
             data: Vec::new(),
             offset: None,
             next_id: 1,
@@ -72,19 +72,12 @@ impl Session {
         self.peer.send(frame(payload));
     }
 
-    /// Waits for the answer with this id; what comes before it is kept.
+    /// Waits for the answer with this id; other control is kept.
     ///
     /// # Panics
     /// No answer comes.
     pub fn answer(&mut self, id: u64) -> Value {
-        loop {
-            if let Some(control) = self.receive() {
-                if control["id"] == id {
-                    return control;
-                }
-                self.events.push_back(control);
-            }
-        }
+        self.control(|control| control["id"] == id)
     }
 
     /// Waits for an event of this kind; other control is kept.
@@ -92,23 +85,31 @@ impl Session {
     /// # Panics
     /// No such event comes.
     pub fn event(&mut self, kind: &str) -> Value {
-        self.control(kind, |control| control["event"] == kind)
+        self.control(|control| control["event"] == kind)
     }
 
-    /// Waits for control without an id that is accepted; other control is kept.
+    /// Waits for an answer that is a refusal or failure; other control is kept.
+    ///
+    /// # Panics
+    /// No such answer comes.
+    pub fn error(&mut self) -> Value {
+        self.control(|control| !control["error"].is_null())
+    }
+
+    /// Waits for control that is accepted, which may have come before; other control is kept.
     ///
     /// # Panics
     /// Nothing of that kind comes.
-    pub fn control(&mut self, _what: &str, accept: impl Fn(&Value) -> bool) -> Value {
-        if let Some(at) = self.events.iter().position(&accept) {
-            return self.events.remove(at).expect("it was found just before");
+    pub fn control(&mut self, accept: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.kept.iter().position(&accept) {
+            return self.kept.remove(at).expect("it was found just before");
         }
         loop {
             if let Some(control) = self.receive() {
                 if accept(&control) {
                     return control;
                 }
-                self.events.push_back(control);
+                self.kept.push_back(control);
             }
         }
     }
@@ -131,7 +132,7 @@ impl Session {
                 return (offset, taken);
             }
             if let Some(control) = self.receive() {
-                self.events.push_back(control);
+                self.kept.push_back(control);
             }
         }
     }
@@ -148,10 +149,10 @@ impl Session {
     pub fn end(mut self) -> Vec<Value> {
         while let Some(payload) = self.peer.next_frame() {
             if let Some(control) = self.understand(payload) {
-                self.events.push_back(control);
+                self.kept.push_back(control);
             }
         }
-        self.events.into()
+        self.kept.into()
     }
 
     /// The connection itself.

@@ -1,0 +1,142 @@
+//! Bounds: what one client may do to a gateway's memory, and to others.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+
+use serde_json::json;
+use uartnet_tests::{DEADLINE, Daemon, Peer, Session, frame};
+
+#[test]
+fn connections_beyond_the_limit_wait_or_are_refused_and_others_go_on() {
+    let daemon = Daemon::with_config(
+        "[gateway]\nmax_connections = 3\n[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+    )
+    .expect("a gateway");
+    let mut peers: Vec<Peer> = (0..3).map(|_| Peer::connect(daemon.address())).collect();
+    for peer in &mut peers {
+        peer.send(b"6_LED?");
+        assert_eq!(peer.text(), "OFF");
+    }
+    let mut extra: Vec<Peer> = (0..20).map(|_| Peer::connect(daemon.address())).collect();
+    for peer in &mut peers {
+        peer.send(b"6_LED?");
+        assert_eq!(peer.text(), "OFF");
+    }
+    extra.clear();
+    drop(peers);
+    // Whoever asks long enough gets a place again.
+    let mut answered = false;
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(daemon.address()).expect("a listener");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        let mut answer = [0; 5];
+        if stream.write_all(b"6_LED?").is_ok()
+            && stream.read_exact(&mut answer).is_ok()
+            && answer == *b"5_OFF"
+        {
+            answered = true;
+            break;
+        }
+        thread::yield_now();
+    }
+    assert!(answered, "nobody is served after the crowd has gone");
+}
+
+#[test]
+fn a_reader_that_never_reads_misses_bytes_by_number_and_others_miss_nothing() {
+    let daemon = Daemon::start(&["board1=sim:echo,history=4KiB,on_lag=gap"]).expect("a gateway");
+    let mut stuck = Session::open(daemon.address());
+    let opened = stuck.request(json!({"open": "board1"}));
+    let mut writer = Session::open(daemon.address());
+    writer.request(json!({"open": "board1", "mode": "write"}));
+
+    // More than the sockets between the gateway and the stuck reader can hold.
+    let line = format!("{}\n", "x".repeat(4095));
+    let lines: u64 = 8192;
+    let mut offset = 0;
+    for _ in 0..lines {
+        writer.write(offset, &line);
+        offset += line.len() as u64;
+        assert_eq!(writer.read_until("\n").1.len(), line.len());
+    }
+    writer.write(offset, "end");
+    writer.read_until("end");
+
+    // What it got and what it was told to have missed are everything, without overlap.
+    let (mut data, mut missed) = (0, 0);
+    let mut next = opened["offset"].as_u64().expect("an offset");
+    let end = next + offset + 3;
+    while next < end {
+        let payload = stuck.peer().frame();
+        if payload[0] == b'{' {
+            let event: serde_json::Value = serde_json::from_slice(&payload).expect("control");
+            if event["event"] == "gap" {
+                assert_eq!(event["from"], next, "{event}");
+                let to = event["to"].as_u64().expect("an offset");
+                missed += to - next;
+                next = to;
+            }
+            continue;
+        }
+        let colon = payload
+            .iter()
+            .position(|byte| *byte == b':')
+            .expect("an offset");
+        assert_eq!(String::from_utf8_lossy(&payload[..colon]), next.to_string());
+        next += (payload.len() - colon - 1) as u64;
+        data += (payload.len() - colon - 1) as u64;
+    }
+    assert_eq!(data + missed, offset + 3);
+    assert!(
+        missed > 0,
+        "the sockets held all {offset} bytes, so this test tests nothing"
+    );
+}
+
+#[test]
+fn a_small_frame_limit_holds() {
+    let daemon = Daemon::with_config(
+        "[gateway]\nmax_frame = 256\n[[port]]\nname = \"board1\"\ndevice = \"sim:echo\"\n\
+         [port.interpreter]\nprofile = \"none\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\nport = \"board1\"\n",
+    )
+    .expect("a gateway");
+    let mut peer = Peer::connect(daemon.address());
+    peer.send(frame([b'x'; 252]));
+    assert_eq!(peer.text(), "Server notification: data received");
+    peer.send(frame([b'x'; 253]));
+    assert!(peer.text().starts_with("error: bad-frame: "));
+    peer.expect_end();
+}
+
+#[test]
+fn a_full_queue_of_asks_is_said_to_be_full() {
+    let daemon = Daemon::with_config(
+        "[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\nask_queue = 2\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+    )
+    .expect("a gateway");
+    let mut session = Session::open(daemon.address());
+    let ids: Vec<u64> = ["SLEEP 300", "LED?", "LED?", "LED?", "LED?"]
+        .iter()
+        .map(|command| {
+            session.send(json!({"ask": "board0", "command": command, "timeout_ms": 30_000}))
+        })
+        .collect();
+    let answers: Vec<serde_json::Value> = ids.iter().map(|id| session.answer(*id)).collect();
+    assert_eq!(answers[0]["reply"], "OK");
+    let busy = answers
+        .iter()
+        .filter(|answer| answer["error"] == "busy")
+        .count();
+    let replied = answers
+        .iter()
+        .filter(|answer| answer["reply"].is_string())
+        .count();
+    assert!(
+        busy > 0 && replied > 0 && busy + replied == 5,
+        "{answers:?}"
+    );
+}

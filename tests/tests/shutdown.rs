@@ -1,0 +1,85 @@
+//! How a gateway stops: gracefully at the first signal, at once at the second.
+
+use serde_json::json;
+use uartnet_tests::{Daemon, Peer, Session, Signal, exit_code};
+
+#[test]
+fn either_signal_stops_an_idle_gateway_with_exit_code_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::start(&["board0=sim:interpreter"]).unwrap();
+        daemon.process().signal(signal).unwrap();
+        assert_eq!(exit_code(daemon.wait().unwrap()), 0, "{signal:?}");
+    }
+}
+
+#[test]
+fn clients_are_told_and_their_connections_end_in_order() {
+    let mut daemon = Daemon::start(&["board0=sim:interpreter", "board1=sim:echo"]).unwrap();
+    let mut plain = Peer::connect(daemon.address());
+    plain.send(b"6_LED?");
+    assert_eq!(plain.text(), "OFF");
+    let mut reader = Session::open(daemon.address());
+    reader.request(json!({"open": "board1", "mode": "write"}));
+    reader.write(0, "the last words");
+    reader.read_until("words");
+
+    daemon.process().signal(Signal::TERM).unwrap();
+    let said = reader.end();
+    assert!(
+        said.iter()
+            .any(|event| event["event"] == "closed" && event["reason"] == "shutdown"),
+        "{said:?}"
+    );
+    assert!(plain.rest().1, "a reset instead of an end");
+    assert_eq!(exit_code(daemon.wait().unwrap()), 0);
+}
+
+#[test]
+fn an_ask_under_way_is_still_answered() {
+    let mut daemon = Daemon::start(&["board0=sim:interpreter"]).unwrap();
+    let mut session = Session::open(daemon.address());
+    let mut watcher = Session::open(daemon.address());
+    watcher.request(json!({"open": "board0"}));
+    let id = session.send(json!({"ask": "board0", "command": "SLEEP 1000", "timeout_ms": 30_000}));
+    // The echo shows that the command has reached the board.
+    watcher.read_until("SLEEP 1000");
+    daemon.process().signal(Signal::TERM).unwrap();
+    let said = session.end();
+    assert!(
+        said.iter()
+            .any(|answer| answer["id"] == id && answer["reply"] == "OK"),
+        "{said:?}"
+    );
+    assert_eq!(exit_code(daemon.wait().unwrap()), 0);
+}
+
+#[test]
+fn a_client_that_does_not_go_is_cut_at_the_drain_deadline() {
+    let mut daemon = Daemon::with_config(
+        "[gateway]\ndrain = \"300ms\"\n[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+    )
+    .unwrap();
+    let mut stuck = Session::open(daemon.address());
+    stuck.send(json!({"ask": "board0", "command": "SLEEP 60000", "timeout_ms": 3_600_000}));
+    stuck.request(json!({"ping": 1}));
+    daemon.process().signal(Signal::TERM).unwrap();
+    // 60 s of sleep are never waited for: the harness would call that hung.
+    assert_eq!(exit_code(daemon.wait().unwrap()), 0, "{}", daemon.log());
+}
+
+#[test]
+fn the_second_signal_cuts() {
+    let mut daemon = Daemon::with_config(
+        "[gateway]\ndrain = \"1h\"\n[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+    )
+    .unwrap();
+    let mut stuck = Session::open(daemon.address());
+    stuck.send(json!({"ask": "board0", "command": "SLEEP 60000", "timeout_ms": 3_600_000}));
+    stuck.request(json!({"ping": 1}));
+    daemon.process().signal(Signal::TERM).unwrap();
+    daemon.wait_log("stop").unwrap();
+    daemon.process().signal(Signal::TERM).unwrap();
+    daemon.wait().unwrap();
+}
