@@ -39,6 +39,10 @@ struct Case {
 /// Every case. A new one is one file and one entry here.
 const CASES: &[Case] = &[u_boot::CASE, wire_client::CASE, pyserial_board::CASE];
 
+/// How much of an answer is shown: so many lines, each of so many characters.
+const SHOWN_LINES: usize = 5;
+const SHOWN_COLUMNS: usize = 80;
+
 /// Runs the cases chosen, all of them whatever happens.
 ///
 /// # Errors
@@ -117,9 +121,24 @@ fn folder(name: &str) -> Result<PathBuf> {
 fn ask(daemon: &Daemon, port: &str, command: &str) -> Result<(i32, String)> {
     let mut ask = uart_command(daemon.gateway())?;
     let (code, answer) = finish(ask.args(["ask", port, command]))?;
-    println!("$ uart ask {port} {command:?}");
-    answer.lines().for_each(|line| println!("  {line}"));
+    println!("$ uart ask {port} \"{}\"", shortened(command));
+    let lines: Vec<&str> = answer.lines().collect();
+    let (first, left) = lines.split_at(lines.len().min(SHOWN_LINES));
+    first
+        .iter()
+        .for_each(|line| println!("  {}", shortened(line)));
+    if !left.is_empty() {
+        println!("  … and {} lines more", left.len());
+    }
     Ok((code, answer))
+}
+
+/// A line as far as a terminal shows it.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(SHOWN_COLUMNS) {
+        Some((at, _)) => format!("{}… ({} characters)", &line[..at], line.chars().count()),
+        None => line.to_owned(),
+    }
 }
 
 /// Runs a program to its end, and returns its exit code and what it printed; what it complained of is shown.

@@ -24,7 +24,7 @@ pub(super) const CASE: Case = Case {
     run,
 };
 
-/// A board that says each command backwards, and all byte values on request.
+/// A board that does not echo, and says each command backwards.
 const BOARD: &str = r#"
 import sys, serial
 board = serial.Serial(sys.argv[1], 115200, timeout=60)
@@ -42,7 +42,7 @@ fn run() -> Result<()> {
     let program = folder.join("board.py");
     fs::write(&program, BOARD).with_context(|| format!("cannot write {}", program.display()))?;
 
-    let daemon = Daemon::start(&[&format!("board0=pty:{device},prompt=> ")])?;
+    let daemon = Daemon::start(&[&format!("board0=pty:{device},prompt=> ,echo=false")])?;
     let mut command = Command::new(python()?);
     command.arg(&program).arg(&device);
     println!("$ {}", shown(&command));

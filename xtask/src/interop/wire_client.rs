@@ -41,7 +41,7 @@ fn run() -> Result<()> {
     said.lines().for_each(|line| println!("  {line}"));
     ensure!(code == 0, "it ended with exit code {code}");
     ensure!(
-        said.contains("IoT"),
+        said.contains("Hello from the UART interpreter!"),
         "it did not print the board's answer to `Hello IoT!`"
     );
     Ok(())
