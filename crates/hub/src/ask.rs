@@ -359,8 +359,10 @@ impl Asks {
     }
 
     fn stuck_timeout(&self) -> Option<Instant> {
-        if self.running.is_some() {
-            return None;
+        match self.running.as_deref() {
+            None => {}
+            Some(Running::Resync(resync)) if resync.is_writing() => {}
+            Some(_) => return None,
         }
         let client = self.turns.front()?;
         let next = self.waiting.get(client)?.front()?;

@@ -155,7 +155,7 @@ impl Reader {
         if self.next < history.start() {
             if self.on_lag == OnLag::Disconnect || !self.can_carry_gap {
                 return Some(CloseReason::Lagged {
-                    from: Offset(self.next),
+                    from: self.first(),
                     to: Offset(history.start()),
                 });
             }

@@ -321,3 +321,152 @@ fn without_end_of_line(bytes: &[u8]) -> usize {
             .take_while(|&&byte| byte == b'\r')
             .count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn line(count: usize) -> ReplyEnd {
+        ReplyEnd::Line { count }
+    }
+
+    fn prompt(text: &'static str) -> ReplyEnd {
+        ReplyEnd::Prompt(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// Feeds the parts a millisecond apart, then lets time pass.
+    fn play(end: &ReplyEnd, command: &'static str, parts: &[&[u8]]) -> Option<Found> {
+        let mut now = Instant::now();
+        let mut reply = Reply::new(end.clone(), &Bytes::from_static(command.as_bytes()), true);
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            if let Some(found) = reply.handle_data(now, part) {
+                return Some(found);
+            }
+            now += MS;
+            assert_eq!(reply.handle_timeout(now), None, "too soon");
+        }
+        let at = reply.poll_timeout()?;
+        assert_eq!(reply.handle_timeout(at - MS / 2), None, "before it is time");
+        let found = reply.handle_timeout(at);
+        assert!(
+            found.is_some() || reply.poll_timeout().is_none_or(|next| next > at),
+            "no progress"
+        );
+        found
+    }
+
+    #[test]
+    fn replies_are_found_however_they_are_split() {
+        let quiet = ReplyEnd::Quiet(30 * MS);
+        for (end, command, arrives, reply, extra) in [
+            (line(1), "ID?", "ID?\r\nboard 7\r\n", "board 7", ""),
+            (line(1), "ID?", "ID?\rboard 7\r\n", "board 7", ""),
+            (line(1), "ID?", "ID?\nboard 7\n", "board 7", ""),
+            (line(1), "ID?", "ID?\r\r\nboard 7\r\r\n", "board 7", ""),
+            (line(1), "ID?", "\r\nID?\r\nboard 7\r\n", "board 7", ""),
+            (line(1), "ID?", "board 7\r\n", "board 7", ""),
+            (line(1), "ID?", "\r\n\n\rboard 7\r\n", "board 7", ""),
+            (line(1), "ID?", "ID?=7\r\n", "ID?=7", ""),
+            (line(1), "ID?", "ID\r\n", "ID", ""),
+            (line(1), "ID?", "ID?\r\nboard 7\r", "board 7", ""),
+            (line(1), "", "board 7\r\n", "board 7", ""),
+            (line(1), "ID?", "board 7\r\nnoise", "board 7", "noise"),
+            (line(1), "ID?", "ID?\r\n  \r\n", "  ", ""),
+            (line(2), "ID?", "ID?\r\na\r\n\r\n", "a\r\n", ""),
+            (line(2), "ID?", "ID?\ra\rb\rc", "a\rb", "c"),
+            (line(3), "ID?", "\na\nb\r\nc\nd\n", "a\nb\r\nc", "d\n"),
+            (line(0), "ID?", "a\n", "a", ""),
+            (
+                prompt("=> "),
+                "ver",
+                "ver\r\nU-Boot\r\nGCC\r\n=> ",
+                "U-Boot\r\nGCC",
+                "",
+            ),
+            (prompt("=> "), "ver", "U-Boot\r\n\r\n=> ", "U-Boot\r\n", ""),
+            (prompt("=> "), "ver", "=> ", "", ""),
+            (prompt("=> "), "ver", "ver\r\n=> ", "", ""),
+            (prompt("=> "), "ver", "ver\r=> ", "", ""),
+            (
+                prompt("=> "),
+                "ver",
+                "a => b\r\nc => d\n=> ",
+                "a => b\r\nc => d",
+                "",
+            ),
+            (prompt("=> "), "ver", "=>\r\n=> ", "=>", ""),
+            (prompt("\n> "), "ver", "ver\r\nyes\r\n> ", "yes", ""),
+            (prompt("> "), "> x", "> ", "", ""),
+            (prompt("=> "), "", "\r\n=> ", "", ""),
+            (
+                quiet.clone(),
+                "ID?",
+                "ID?\r\nboard\r\n7\r\n",
+                "board\r\n7",
+                "",
+            ),
+            (quiet.clone(), "ID?", "board", "board", ""),
+            (quiet.clone(), "ID?", "ID", "ID", ""),
+        ] {
+            let bytes = arrives.as_bytes();
+            let expected = Some((reply.as_bytes(), (arrives.len() - extra.len()) as u64));
+            for i in 0..=bytes.len() {
+                for j in i..=bytes.len() {
+                    let found = play(&end, command, &[&bytes[..i], &bytes[i..j], &bytes[j..]]);
+                    let found = found
+                        .as_ref()
+                        .map(|found| (&found.reply[..], found.consumed));
+                    assert_eq!(
+                        found, expected,
+                        "{end:?} {command:?} {arrives:?} split at {i} and {j}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_end_is_none() {
+        for (end, command, arrives) in [
+            (line(1), "ID?", ""),
+            (line(1), "ID?", "board 7"),
+            (line(1), "ID?", "\r\n\r\n\r\n"),
+            (line(1), "ID?", "ID?\r\n"),
+            (line(2), "ID?", "a\n"),
+            (prompt("=> "), "ver", "a => "),
+            (prompt("=> "), "ver", "\r\n=> b"),
+            (prompt("=> "), "ver", "\r\n=>"),
+            (ReplyEnd::Quiet(30 * MS), "ID?", "ID?\r\n"),
+            (ReplyEnd::Quiet(30 * MS), "ID?", ""),
+        ] {
+            assert_eq!(
+                play(&end, command, &[arrives.as_bytes()]),
+                None,
+                "{end:?} {arrives:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_stripping_the_echo_is_a_line_like_any_other() {
+        let mut reply = Reply::new(line(1), &Bytes::from_static(b"ID?"), false);
+        let found = reply
+            .handle_data(Instant::now(), b"ID?\r\nboard 7\r\n")
+            .unwrap();
+        assert_eq!((&found.reply[..], found.consumed), (&b"ID?"[..], 5));
+    }
+
+    #[test]
+    fn an_unwanted_reply_still_ends_and_keeps_nothing() {
+        let now = Instant::now();
+        let mut reply = Reply::new(line(2), &Bytes::from_static(b"ID?"), true);
+        assert_eq!(reply.handle_data(now, b"ID?\r\nboa"), None);
+        assert_eq!(reply.discard(), "boa");
+        assert_eq!(reply.handle_data(now, b"rd 7"), None);
+        assert_eq!(reply.body.len(), 0);
+        assert_eq!(reply.handle_data(now, b"\r\nsecond"), None);
+        assert_eq!(reply.handle_data(now, b"\r\n").unwrap().consumed, 22);
+    }
+}

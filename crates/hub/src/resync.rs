@@ -156,6 +156,11 @@ impl Resync {
         earlier(Some(until), sooner)
     }
 
+    /// Whether the old command is not wholly written yet.
+    pub(crate) fn is_writing(&self) -> bool {
+        !self.command.is_empty()
+    }
+
     /// Whether the next ask can have its turn.
     pub(crate) fn is_over(&self) -> bool {
         self.over
