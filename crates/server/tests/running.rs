@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::tcgetattr;
@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 use uartnet_server::config::{Config, Given, ListenAddress, load};
+use uartnet_server::endpoint::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
 use uartnet_server::{BindError, Listening, RunError, Shutdown, Summary, run, runtime};
 
 /// Longer than anything here takes on a busy machine.
@@ -434,6 +435,74 @@ fn an_address_in_use_is_told_and_nothing_is_left_running() {
             "{error}"
         );
         daemon.stop().await;
+    });
+}
+
+/// An endpoint with a defect.
+#[derive(Debug)]
+struct Defective;
+
+impl EndpointKind for Defective {
+    fn name(&self) -> &'static str {
+        "defective"
+    }
+
+    fn summary(&self) -> &'static str {
+        "panics at the first byte"
+    }
+
+    fn port_need(&self) -> PortNeed {
+        PortNeed::All
+    }
+
+    fn session(&self, _connection: Connection) -> Box<dyn Session> {
+        Box::new(Defective)
+    }
+}
+
+impl Session for Defective {
+    fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {
+        panic!("a defect");
+    }
+
+    fn handle_end_of_input(&mut self, _now: Instant) {}
+
+    fn handle_stop(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant, _out: &mut Output) {}
+
+    fn wants_input(&self) -> bool {
+        true
+    }
+
+    fn finished(&self) -> Option<Finish> {
+        None
+    }
+}
+
+#[test]
+fn a_defect_in_a_session_ends_its_connection_alone() {
+    on_the_runtime(async {
+        let listen = ["uartnet=127.0.0.1:0", "uartnet=127.0.0.1:0"];
+        let mut config = config(&["sim0=sim:interpreter"], &listen);
+        config.listeners[1].endpoint = &Defective;
+        config.gateway.max_connections = 2;
+        let daemon = Daemon::start_with(config).await;
+        let ListenAddress::Tcp(defective) = daemon.listening[1].address else {
+            panic!("{:?}", daemon.listening);
+        };
+        let mut client = daemon.client().await;
+        // Each of them would take up the last connection, were it not given back.
+        for _ in 0..3 {
+            let mut victim = TcpStream::connect(defective).await.unwrap();
+            victim.write_all(b"x").await.unwrap();
+            assert_eq!(victim.read(&mut [0]).await.unwrap_or(0), 0, "it is closed");
+            assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
+        }
+        let mut another = daemon.client().await;
+        assert!(!ask(&mut another, "ID?").await.starts_with("error: "));
+        drop((client, another));
+        assert_eq!(daemon.stop().await, Summary::default());
     });
 }
 

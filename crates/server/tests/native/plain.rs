@@ -67,6 +67,35 @@ fn frames_of_one_segment_are_answered_in_their_order() {
 }
 
 #[test]
+fn wherever_the_stream_is_cut_the_answers_are_the_same() {
+    let stream = b"3_A13_Hello IoT!2_4_CCx";
+    for cut in 0..stream.len() {
+        let world = World::new(interpreter());
+        let mut client = world.client();
+        for part in [&stream[..cut], &stream[cut..]] {
+            client.sends(&world, part);
+        }
+        let (mut heard, mut said) = (Vec::new(), Vec::new());
+        while client.finished().is_none() {
+            heard.push(world.board_heard());
+            world.board_says(format!("re {}\n", heard.last().unwrap()));
+            said.extend(client.hears_payloads(&world));
+        }
+        assert_eq!(heard, ["A\r", "Hello IoT!\r", "\r", "CC\r"], "cut at {cut}");
+        let (error, replies) = said.split_last().unwrap();
+        assert_eq!(
+            replies,
+            ["re A", "re Hello IoT!", "re ", "re CC"],
+            "cut at {cut}"
+        );
+        assert!(
+            error.starts_with("error: bad-frame: byte 22: "),
+            "cut at {cut}: {error}"
+        );
+    }
+}
+
+#[test]
 fn too_many_unanswered_frames_stop_the_reading_until_some_are_answered() {
     let world = World::new(interpreter());
     let mut client = world.client();
