@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // a helper may fail its test
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Wake, Waker};
 
 use uart_iface::backend::{Device, parse_device};
 use uart_iface::{LineSettings, OutputSignals, Port};
@@ -97,4 +99,44 @@ pub(crate) async fn through(port: &mut AnyPort, bytes: &[u8]) -> Vec<u8> {
 pub(crate) async fn ask(port: &mut AnyPort, command: &str) -> String {
     write_all(port, format!("{command}\r").as_bytes()).await;
     read_until(port, "\r\n> ").await
+}
+
+/// A waker that counts how often it was used.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes(AtomicUsize);
+
+impl Wakes {
+    pub(crate) fn new() -> (Arc<Wakes>, Waker) {
+        let wakes = Arc::new(Wakes::default());
+        (wakes.clone(), Waker::from(wakes))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Wakes>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads so many bytes.
+pub(crate) async fn read_count(port: &mut AnyPort, count: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        all.extend(read_some(port).await);
+    }
+    all
+}
+
+/// That `elapsed` is what was expected, as exactly as tokio's timers are: rounded up to a millisecond.
+#[track_caller]
+pub(crate) fn assert_took(start: tokio::time::Instant, seconds: f64) {
+    let elapsed = start.elapsed().as_secs_f64();
+    assert!(
+        (seconds - 0.000_01..seconds + 0.002).contains(&elapsed),
+        "{elapsed} s instead of {seconds} s"
+    );
 }
