@@ -300,6 +300,55 @@ fn what_does_not_fit_the_receive_buffer_is_counted_and_told() {
 }
 
 #[test]
+fn after_an_overrun_nothing_is_received_until_the_buffer_is_empty() {
+    let now = Instant::now();
+    let mut board = build("interpreter", "echo=off&prompt=off");
+    board.handle_input(now, b"SLEEP 100\r");
+    board.handle_input(now, &b"ID?\r".repeat(64));
+    board.handle_input(now, b"123");
+    // Awake again, it works until its transmit buffer is full: its receive buffer is not, but not empty either.
+    let later = now + 100 * MS;
+    board.poll_output(later, 0, &mut Vec::new());
+    assert_eq!(board.input_room(), 0);
+    board.handle_input(later, b"45");
+    said(&mut *board, later);
+    assert_eq!(board.input_room(), 256);
+    board.handle_input(later, b"\r");
+    assert_eq!(
+        said(&mut *board, later),
+        "ERR 7 input overrun, 5 bytes lost\r\n"
+    );
+}
+
+#[test]
+fn a_reset_by_command_forgets_neither_what_was_received_nor_what_was_lost() {
+    let now = Instant::now();
+    let mut board = build("interpreter", "echo=off&prompt=off");
+    board.handle_input(now, b"SLEEP 100\r");
+    board.handle_input(now, format!("RESET\r{:250}", "LED ON\rLED?\r").as_bytes());
+    board.handle_input(now, b"lost");
+    let text = said(&mut *board, now + 100 * MS);
+    assert!(text.ends_with("type HELP\r\nOK\r\nON\r\n"), "{text}");
+    board.handle_input(now + 100 * MS, b"\r");
+    assert_eq!(
+        said(&mut *board, now + 100 * MS),
+        "ERR 7 input overrun, 4 bytes lost\r\n"
+    );
+}
+
+#[test]
+fn what_waited_for_a_sleep_is_executed_when_the_sleep_ends_however_late_it_is_asked() {
+    let now = Instant::now();
+    let mut board = build("interpreter", "echo=off&prompt=off");
+    said(&mut *board, now);
+    board.handle_input(now, b"SLEEP 100\rUPTIME?\rSLEEP 50\rUPTIME?\r");
+    assert_eq!(
+        said(&mut *board, now + 500 * MS),
+        "OK\r\n0.100 s\r\nOK\r\n0.150 s\r\n"
+    );
+}
+
+#[test]
 fn it_stops_reading_its_input_while_nobody_reads_its_output() {
     let now = Instant::now();
     let mut board = build("interpreter", "echo=off&prompt=off");
