@@ -1,5 +1,5 @@
 //! Simulated boards: the list of them, what a board is, and the device spec `sim:NAME?key=value&key=value`.
-//! A board itself is pure; [`port`] is the one adapter that makes it a [`Port`](crate::Port) with a clock.
+//! A board itself is pure; the file `port` holds the one adapter that makes it a [`Port`] with a clock.
 
 mod alarm;
 mod echo;

@@ -1,18 +1,20 @@
 //! `sim:interpreter`: a board with a line-oriented command shell, as docs/interpreter.md specifies it.
-//! The command table is in `command`, what the sensors show in `sensors`.
+//! The command table is in `command`, what the sensors show in `sensors`, the options of the spec in `config`.
 
 mod command;
+mod config;
 mod sensors;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use self::command::{COMMANDS, Error, Id};
-use super::{Board, BoardKind, OptionHelp, Options};
-use crate::{OutputSignals, SpecError};
+pub(super) use self::config::{Config, Kind};
+use super::Board;
+use crate::OutputSignals;
 
 /// What is printed when a command may be typed.
-pub(super) const PROMPT: &str = "> ";
+const PROMPT: &str = "> ";
 /// The first line after a start.
 const BANNER: &str = "UART interpreter 1.0, type HELP";
 /// What HELLO is answered.
@@ -30,81 +32,6 @@ const CTRL_C: u8 = 0x03;
 const BACKSPACE: u8 = 0x08;
 const TAB: u8 = 0x09;
 const DELETE: u8 = 0x7f;
-
-/// The entry in the list of boards.
-#[derive(Debug)]
-pub(super) struct Kind;
-
-impl BoardKind for Kind {
-    fn name(&self) -> &'static str {
-        "interpreter"
-    }
-
-    fn summary(&self) -> &'static str {
-        "a board with a command shell; HELP lists its commands (docs/interpreter.md)"
-    }
-
-    fn options(&self) -> &'static [OptionHelp] {
-        &OPTIONS
-    }
-
-    fn build(&self, options: &mut Options) -> Result<Box<dyn Board>, SpecError> {
-        Ok(Box::new(Interpreter::new(Config::take(options)?)))
-    }
-}
-
-/// The interpreter's options.
-pub(super) const OPTIONS: [OptionHelp; 4] = [
-    OptionHelp {
-        name: "echo",
-        values: "on|off",
-        default: "on",
-        meaning: "whether it sends typed characters back after a start",
-    },
-    OptionHelp {
-        name: "prompt",
-        values: "on|off",
-        default: "on",
-        meaning: "whether it sends the prompt \"> \" after a start",
-    },
-    OptionHelp {
-        name: "reset",
-        values: "off|dtr",
-        default: "off",
-        meaning: "with dtr it starts again each time DTR becomes asserted, as an Arduino does",
-    },
-    OptionHelp {
-        name: "seed",
-        values: "0 to 4294967295",
-        default: "0",
-        meaning: "its serial number, and where its sensors' noise comes from",
-    },
-];
-
-/// How an interpreter is set up when it starts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Config {
-    echo: bool,
-    prompt: bool,
-    reset_on_dtr: bool,
-    seed: u32,
-}
-
-impl Config {
-    pub(super) fn take(options: &mut Options) -> Result<Config, SpecError> {
-        let reset_on_dtr = options.take("reset", "off or dtr", |value| match value {
-            "off" => Some(false),
-            "dtr" => Some(true),
-            _ => None,
-        })?;
-        Ok(Config {
-            echo: options.switch("echo", true)?,
-            prompt: options.switch("prompt", true)?,
-            reset_on_dtr: reset_on_dtr.unwrap_or(false),
-            seed: options.seed()?,
-        })
-    }
-}
 
 /// The board.
 #[derive(Debug)]
