@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::thread;
 
@@ -17,7 +16,8 @@ pub struct Daemon {
     process: Process,
     listening: Vec<Listening>,
     stopped: bool,
-    folder: Option<TempDir>,
+    /// Where its configuration file is, as long as it runs.
+    _folder: Option<TempDir>,
 }
 
 /// One `listening <protocol> <address> [port]` line.
@@ -57,7 +57,7 @@ impl Daemon {
         let mut command = uartd_command()?;
         command.arg("--config").arg(&file);
         let mut daemon = Daemon::run(&mut command, text.matches("[[listen]]").count())?;
-        daemon.folder = Some(folder);
+        daemon._folder = Some(folder);
         Ok(daemon)
     }
 
@@ -78,7 +78,7 @@ impl Daemon {
             process,
             listening: parse_listening(&text),
             stopped: false,
-            folder: None,
+            _folder: None,
         })
     }
 
@@ -100,18 +100,6 @@ impl Daemon {
         self.gateway()
             .parse()
             .unwrap_or_else(|_| panic!("{} is no TCP address", self.gateway()))
-    }
-
-    /// Its configuration file, if it was started with one.
-    pub fn config_file(&self) -> Option<PathBuf> {
-        self.folder
-            .as_ref()
-            .map(|folder| folder.path().join("uartd.toml"))
-    }
-
-    /// A folder that lives as long as the daemon does.
-    pub fn folder(&self) -> Option<&Path> {
-        self.folder.as_ref().map(TempDir::path)
     }
 
     /// The process itself.

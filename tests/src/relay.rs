@@ -87,29 +87,14 @@ impl Relay {
     /// # Errors
     /// Nobody has within [`DEADLINE`].
     pub fn wait_refused(&self, count: usize) -> Result<()> {
-        self.wait(&format!("{count} refused connections"), |state| {
-            state.refused >= count
-        })
-    }
-
-    /// Waits until so many connections were relayed.
-    ///
-    /// # Errors
-    /// There were fewer within [`DEADLINE`].
-    pub fn wait_relayed(&self, count: usize) -> Result<()> {
-        self.wait(&format!("{count} relayed connections"), |state| {
-            state.relayed >= count
-        })
-    }
-
-    fn wait(&self, what: &str, accept: impl Fn(&State) -> bool) -> Result<()> {
         let deadline = Instant::now() + DEADLINE;
         let mut state = lock(&self.shared);
-        while !accept(&state) {
+        while state.refused < count {
             let left = deadline.saturating_duration_since(Instant::now());
             ensure!(
                 !left.is_zero(),
-                "no {what} at the relay within {DEADLINE:?}"
+                "the relay turned away {} connections within {DEADLINE:?}, not {count}",
+                state.refused
             );
             state = self
                 .shared

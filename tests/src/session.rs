@@ -137,11 +137,6 @@ impl Session {
         }
     }
 
-    /// The offset of the next byte that will be read or has been kept.
-    pub fn offset(&self) -> Option<u64> {
-        self.offset
-    }
-
     /// Waits for the end of the stream, and returns the control that came before it.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use uartnet_tests::{Daemon, Session, uart};
 
 #[test]
 fn clients_stay_and_are_told_when_the_board_goes_and_comes_back() {
-    let daemon = Daemon::start(&["board0=sim:flaky"]).unwrap();
+    let daemon = Daemon::start(&["board0=sim:flaky?up=500ms&down=300ms"]).unwrap();
     let mut session = Session::open(daemon.address());
     session.request(json!({"open": "board0"}));
     let state = |state: &'static str| {

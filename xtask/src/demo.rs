@@ -3,6 +3,8 @@
 
 use std::io::Write;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -31,9 +33,11 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     demo.two_watchers()?;
     demo.cut_watcher()?;
     if options.keep {
-        demo.keep()?;
+        demo.judge()?;
+        return demo.keep();
     }
-    demo.stop()
+    demo.stop()?;
+    demo.judge()
 }
 
 struct Demo {
@@ -208,8 +212,35 @@ impl Demo {
         Ok(())
     }
 
+    fn stop(&mut self) -> Result<()> {
+        title("The gateway stops");
+        let status = self.gateway.stop()?;
+        say(format!("uartd ended with exit code {}", exit_code(status)));
+        let gracefully = exit_code(status) == 0 && !self.gateway.log().contains("panicked at");
+        self.check("uartd stops gracefully", gracefully);
+        Ok(())
+    }
+
+    fn judge(&self) -> Result<()> {
+        title("Checklist");
+        for (right, what) in &self.checklist {
+            println!("  {} {what}", if *right { "✓" } else { "✗" });
+        }
+        let wrong = self.checklist.iter().filter(|(right, _)| !right).count();
+        if wrong > 0 {
+            println!("\nWhat uartd logged:\n{}", self.gateway.log());
+        }
+        let all = self.checklist.len();
+        ensure!(
+            wrong == 0,
+            "{wrong} of {all} things are not as they should be"
+        );
+        println!("\nAll {all} right.");
+        Ok(())
+    }
+
     /// Leaves it to a person, until Ctrl-C, which reaches the gateway too.
-    fn keep(&mut self) -> Result<()> {
+    fn keep(mut self) -> Result<()> {
         title("Now you");
         let uart = &binaries()?.uart;
         println!("  The gateway goes on. In another terminal:\n");
@@ -223,34 +254,9 @@ impl Demo {
         println!("  Ctrl-C here stops it.");
         std::io::stdout().flush().context("nobody reads this")?;
         while self.gateway.process().ended()?.is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
-    }
-
-    fn stop(mut self) -> Result<()> {
-        title("The gateway stops");
-        let status = self.gateway.stop()?;
-        say(format!("uartd ended with exit code {}", exit_code(status)));
-        self.check(
-            "uartd stops gracefully",
-            exit_code(status) == 0 && !self.gateway.log().contains("panicked at"),
-        );
-
-        title("Checklist");
-        for (right, what) in &self.checklist {
-            println!("  {} {what}", if *right { "✓" } else { "✗" });
-        }
-        let wrong = self.checklist.iter().filter(|(right, _)| !right).count();
-        if wrong > 0 {
-            println!("\nWhat uartd logged:\n{}", self.gateway.log());
-        }
-        ensure!(
-            wrong == 0,
-            "{wrong} of {} things are not as they should be",
-            self.checklist.len()
-        );
-        println!("\nAll {} right.", self.checklist.len());
+        self.gateway.wait()?;
         Ok(())
     }
 

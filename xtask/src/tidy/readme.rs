@@ -40,6 +40,10 @@ pub(super) fn run_commands(tree: &Tree) -> Result<Vec<String>> {
                 "{README}:{}: `{}`: {error:#}",
                 typed.line, typed.command
             ));
+            if typed.background {
+                // What follows speaks to it.
+                break;
+            }
         }
     }
     found.extend(shell.end());
