@@ -176,7 +176,7 @@ fn garbage_after_a_good_frame_gets_one_answer_one_error_and_the_end() {
         &b"hello"[..],
         b"_",
         b"GET / HTTP/1.1\r\nHost: board\r\n\r\n",
-        &[0xff; 100_000],
+        &[0xff; 200_000],
     ] {
         let mut peer = Peer::connect(daemon.address());
         peer.send(b"13_Hello IoT!");
