@@ -96,4 +96,22 @@ mod tests {
         }
         assert!(shown >= 8, "only {shown} commands");
     }
+
+    #[test]
+    fn the_documentation_knows_every_command_and_option() {
+        let page = include_str!("../../../docs/client.md");
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(page.contains(&format!("`uart {name}`")), "uart {name}");
+            for option in command
+                .get_arguments()
+                .filter_map(|option| option.get_long())
+            {
+                assert!(
+                    page.contains(&format!("--{option}")),
+                    "uart {name} --{option}"
+                );
+            }
+        }
+    }
 }

@@ -127,9 +127,9 @@ impl Follower {
         self.outbox.room()
     }
 
-    /// Whether everything written was taken by the UART, or told otherwise.
-    pub fn all_written(&self) -> bool {
-        self.outbox.is_empty()
+    /// How many written bytes the UART has not yet taken, as far as the gateway has said.
+    pub fn unwritten(&self) -> usize {
+        self.outbox.len()
     }
 
     // --- commands

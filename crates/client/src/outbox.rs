@@ -45,6 +45,11 @@ impl Outbox {
         self.limit.saturating_sub(self.bytes.len())
     }
 
+    /// How many bytes are kept: queued, or given and neither acknowledged nor told lost.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether everything was taken by the UART (or told lost).
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

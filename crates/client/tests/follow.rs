@@ -1,6 +1,8 @@
 //! `watch`, `attach` and the follower under them, across connections that are cut: nothing twice, nothing missing without a
 //! word. The gateway is written by hand.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
 mod support;
 
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! Gateways that misbehave: every one ends in an error value that says what was wrong, never in a panic or a wait for ever.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
 mod support;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use serde::Serialize;
 use uart_iface::PortName;
@@ -15,6 +15,7 @@ use super::connect;
 use crate::cli::Common;
 use crate::exit::Exit;
 use crate::output;
+use crate::sanitize::harmless;
 
 /// Send a command to a board's interpreter and print its answer and nothing else
 ///
@@ -60,6 +61,7 @@ enum Outcome<'a> {
 impl Ask {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
         let mut session = connect(&common).await?;
+        let several = self.command.len() > 1;
         for command in self.command {
             let command = Blob(Bytes::from(command.into_vec()));
             let ask = message::Ask {
@@ -84,7 +86,15 @@ impl Ask {
                     })?;
                 }
             }
-            let reply = outcome?.reply.0;
+            let reply = match outcome {
+                Ok(reply) => reply.reply.0,
+                // Of several, it must be clear which.
+                Err(error @ ClientError::Refused(_)) if several => {
+                    let command = harmless(&command.0);
+                    return Err(error).with_context(|| format!("\"{command}\""));
+                }
+                Err(error) => return Err(error.into()),
+            };
             if !self.json {
                 output::reply(&reply)?;
             }

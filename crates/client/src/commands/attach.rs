@@ -28,6 +28,9 @@ use crate::{input, output, start};
 /// How long the break of the escape command lasts.
 const BREAK: Duration = Duration::from_millis(250);
 
+/// How long quitting waits for what was typed to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// The most that one piece of input can become: 4096 bytes, each an end of line of two.
 const PIECE: usize = 8192;
 
@@ -211,7 +214,7 @@ impl Attached {
         loop {
             // A person who types too much is told; a pipe waits.
             let room = typing || self.follower.write_room() >= PIECE;
-            let finished = piped && input.is_none() && self.follower.all_written();
+            let finished = piped && input.is_none() && self.follower.unwritten() == 0;
             let quiet_at = linger
                 .filter(|_| finished)
                 .map(|linger| self.heard + linger);
@@ -220,8 +223,7 @@ impl Attached {
                 piece = receive(&mut input, room) => match piece {
                     Some(piece) => {
                         if self.handle_input(&piece.context("cannot read stdin")?)? {
-                            self.screen.notice("detached");
-                            return Ok(Exit::Done);
+                            return self.quit().await;
                         }
                     }
                     None if typing => return Ok(Exit::Done),
@@ -239,6 +241,24 @@ impl Attached {
                 },
             }
         }
+    }
+
+    /// Ends it at the person's wish. What was typed just before is still on its way, so the gateway gets a moment to take it.
+    async fn quit(mut self) -> Result<Exit> {
+        let deadline = Instant::now() + FAREWELL;
+        while self.follower.unwritten() > 0 {
+            tokio::select! {
+                followed = self.follower.next() => self.handle_followed(followed?)?,
+                () = at(Some(deadline)) => break,
+            }
+        }
+        match self.follower.unwritten() {
+            0 => self.screen.notice("detached"),
+            left => self.screen.notice(&format!(
+                "detached; whether the last {left} bytes typed were written is not known"
+            )),
+        }
+        Ok(Exit::Done)
     }
 
     fn handle_followed(&mut self, followed: Followed) -> Result<()> {
