@@ -369,10 +369,12 @@ impl Hub {
             reader.consider_stall(now, &self.history, self.can_pause);
         }
         let (writer, split_off) = self.writers.attach(id, writer.as_deref(), access);
-        if let Some((displaced, own)) = split_off
-            && let Some(displaced) = self.clients.get_mut(&displaced)
+        if let Some((displaced_id, own)) = split_off
+            && let Some(displaced) = self.clients.get_mut(&displaced_id)
         {
             displaced.writer = own;
+            // While the port shuts down, that may have been the last thing it was owed.
+            self.wakes.news(displaced_id, &mut displaced.wake);
         }
         let end = Offset(self.history.end());
         let offset = reader.as_ref().map_or(end, Reader::first);

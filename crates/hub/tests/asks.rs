@@ -145,6 +145,28 @@ fn a_write_the_uart_has_begun_to_take_is_finished_before_an_ask() {
 }
 
 #[test]
+fn an_older_ask_does_not_come_between_the_parts_of_a_write() {
+    let mut bench = with(line());
+    let a = bench.attach(client("a"));
+    let b = bench.attach(client("b"));
+    bench.ask(a, "a1");
+    bench.ask(a, "a2");
+    bench.write(b, "write").unwrap();
+    let next = bench.ask(b, "b1");
+    assert_eq!(bench.transmit(), b"a1\r");
+    bench.data("OK\n");
+    assert!(
+        bench
+            .hub
+            .poll_transmit(bench.now)
+            .is_some_and(|bytes| bytes == "write")
+    );
+    bench.hub.handle_transmitted(bench.now, 2);
+    bench.hub.cancel(bench.now, b, next);
+    assert_eq!(bench.transmit(), b"itea2\r");
+}
+
+#[test]
 fn what_arrived_before_the_command_was_taken_is_not_its_reply() {
     let mut bench = with(line());
     let a = bench.attach(client("a"));
