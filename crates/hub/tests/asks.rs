@@ -614,7 +614,14 @@ fn an_ask_behind_a_uart_that_takes_nothing_times_out() {
     bench.hub.handle_transmitted(bench.now, 1);
     bench.pass(TIMEOUT - MS);
     assert_eq!(bench.ends(a), []);
-    assert_eq!(bench.transmit(), b"tucktwo\r");
+    bench.ask(a, "three");
+    bench.pass(MS);
+    assert_eq!(
+        bench.end(a),
+        "<timed out: >",
+        "the UART took one byte, and then none for as long as the timeout"
+    );
+    assert_eq!(bench.transmit(), b"tuckthree\r");
     bench.data("yes\r\n");
     assert_eq!(bench.end(a), "yes");
 }
@@ -801,12 +808,29 @@ fn once_the_owed_prompts_have_come_the_next_ask_does_not_wait_longer() {
     bench.pass(TIMEOUT);
     assert_eq!(bench.transmit(), b"\r");
     bench.pass(10 * MS);
-    bench.data("late reply\r\n=> \r\n");
+    bench.data("late reply\r\n=> ");
     bench.pass(60 * MS);
     assert_eq!(bench.transmit(), b"", "one prompt is still owed");
-    bench.data("=> ");
+    bench.data("\r\n=> ");
     bench.pass(49 * MS);
     assert_eq!(bench.transmit(), b"", "not quiet for long enough");
+    bench.pass(MS);
+    assert_eq!(bench.transmit(), b"next\r");
+}
+
+#[test]
+fn once_the_owed_line_has_come_there_must_be_quiet() {
+    let mut bench = with(line());
+    let a = bench.attach(client("a"));
+    bench.ask(a, "slow");
+    bench.ask(a, "next");
+    bench.transmit();
+    bench.pass(TIMEOUT);
+    for late in ["late reply\r\n", "and more of it\r\n"] {
+        bench.data(late);
+        bench.pass(49 * MS);
+        assert_eq!(bench.transmit(), b"");
+    }
     bench.pass(MS);
     assert_eq!(bench.transmit(), b"next\r");
 }
