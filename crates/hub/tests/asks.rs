@@ -310,6 +310,17 @@ fn refusals_come_as_ends() {
         );
         assert_eq!(bench.end(a), end);
     }
+    let hours = Duration::from_secs(7200);
+    let ask = Ask {
+        command: "x".into(),
+        profile: Some(line()),
+        timeout: Some(hours),
+    };
+    bench.hub.ask(bench.now, a, ask);
+    assert_eq!(
+        bench.end(a),
+        "<refused: a timeout of 7200s is too long, 3600s is the longest>"
+    );
     for _ in 0..2 {
         bench.hub.ask(
             bench.now,
@@ -334,7 +345,7 @@ fn refusals_come_as_ends() {
         },
     );
     assert_eq!(bench.end(a), "<refused: the device is absent: unplugged>");
-    assert_eq!(bench.hub.info().counters.asks_failed, 8);
+    assert_eq!(bench.hub.info().counters.asks_failed, 9);
 }
 
 #[test]

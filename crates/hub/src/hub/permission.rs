@@ -1,11 +1,16 @@
 //! What the hub accepts, from whom, and with which words it refuses. The rules of the lease are in `arbiter`.
 
+use std::time::Duration;
+
 use super::Hub;
 use crate::arbiter::Denied;
 use crate::ask::Accepted;
 use crate::client::{Client, UNREAD_BYTES};
 use crate::writer::WriterId;
 use crate::{Access, Ask, AskId, ClientId, DeviceState, Refusal, ReplyEnd};
+
+/// The longest timeout of an ask: nobody else can write while it runs, so a typing error should not take a day.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 impl Hub {
     pub(super) fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {
@@ -62,6 +67,13 @@ impl Hub {
         self.check_unread(client)?;
         self.asks.room_for(ask.command.len())?;
         let timeout = ask.timeout.unwrap_or(profile.timeout);
+        if timeout > LONGEST_TIMEOUT {
+            return Err(Refusal::TooLong {
+                what: "a timeout",
+                asked: timeout,
+                limit: LONGEST_TIMEOUT,
+            });
+        }
         Ok(Accepted {
             id,
             turn: self.new_turn(),
