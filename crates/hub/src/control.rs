@@ -18,6 +18,9 @@ pub enum Control {
     SetOutputs(OutputChange),
     /// Hold TX at space for this long.
     Break(Duration),
+    /// Begin a break that lasts until this client ends it or leaves, for 60 s at most; or end it. Nothing is written while
+    /// it lasts.
+    HoldBreak(bool),
     /// Throw queued bytes away: in the device, and for `Transmit` and `Both` in the hub's write queue too.
     Purge(Purge),
     /// Run a configured sequence.

@@ -238,6 +238,14 @@ impl Reader {
         Some(Taken::Data { offset, bytes })
     }
 
+    /// What is before `end` is not for it.
+    pub(crate) fn skip_to(&mut self, now: Instant, end: u64) {
+        self.next = end;
+        self.gap = None;
+        self.waiting_since = now;
+        self.stall = Stall::No;
+    }
+
     fn wants_stall(&self, can_pause: bool) -> bool {
         match self.on_lag {
             OnLag::Stall => true,

@@ -3,7 +3,8 @@
 //!
 //! Delays count from when the step before was due, so that the time actions take does not add up. An operation that
 //! was accepted runs to its end even if its client leaves, because a board must not be left half reset; a break that is on
-//! when an operation ends or fails is ended.
+//! when an operation ends or fails is ended. The one exception is [`Control::HoldBreak`], whose break belongs to its client
+//! until that client ends it or leaves, within the bound of every break.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,6 +28,16 @@ pub(crate) struct Sequencer {
     /// What the port's task is doing.
     doing: Option<Action>,
     ended: VecDeque<Ended>,
+    held: Option<HeldBreak>,
+}
+
+/// A break that outlasts the operation that began it.
+#[derive(Debug, Clone, Copy)]
+struct HeldBreak {
+    client: ClientId,
+    until: Instant,
+    /// Its end is queued.
+    ending: bool,
 }
 
 /// A control operation that ended.
@@ -34,7 +45,8 @@ pub(crate) type Ended = (ClientId, ControlId, Result<ActionDone, ControlError>);
 
 #[derive(Debug)]
 struct Operation {
-    id: ControlId,
+    /// `None`: nobody asked for it, so nobody is told of its end.
+    id: Option<ControlId>,
     client: ClientId,
     turn: Turn,
     steps: VecDeque<Todo>,
@@ -42,6 +54,8 @@ struct Operation {
     holds: bool,
     /// Whether what it reports is what its one action reports.
     reports: bool,
+    /// Whether a break that it begins outlasts it.
+    keeps_break: bool,
     /// When the next step is due; `None` before the first one.
     due: Option<Instant>,
     break_on: bool,
@@ -84,11 +98,12 @@ impl Sequencer {
             .iter()
             .any(|step| matches!(step, Todo::Wait(_) | Todo::Do(Action::SetBreak(_))));
         self.queue.push_back(Operation {
-            id,
+            id: Some(id),
             client,
             turn,
             holds,
             reports: !matches!(control, Control::Run(_)),
+            keeps_break: matches!(control, Control::HoldBreak(_)),
             steps,
             due: None,
             break_on: false,
@@ -99,7 +114,14 @@ impl Sequencer {
 
     /// Whether nothing may be written to the UART now.
     pub(crate) fn holds_transmit(&self) -> bool {
-        self.queue.front().is_some_and(|operation| operation.holds)
+        self.held.is_some() || self.queue.front().is_some_and(|operation| operation.holds)
+    }
+
+    /// The client left: a break that it held ends, at its place in the order of everything.
+    pub(crate) fn detach(&mut self, client: ClientId, turn: Turn) {
+        if self.held.is_some_and(|held| held.client == client) {
+            self.end_held_break(turn);
+        }
     }
 
     /// Whether no operation waits or runs.
@@ -141,7 +163,13 @@ impl Sequencer {
         let action = self.doing.take()?;
         let operation = self.queue.front_mut()?;
         if let Action::SetBreak(on) = action {
-            operation.break_on = on && result.is_ok();
+            let on = on && result.is_ok();
+            operation.break_on = on && !operation.keeps_break;
+            self.held = (on && operation.keeps_break).then(|| HeldBreak {
+                client: operation.client,
+                until: after(now, LONGEST_BREAK),
+                ending: false,
+            });
         }
         match result {
             Ok(done) if operation.reports => {
@@ -160,7 +188,13 @@ impl Sequencer {
     }
 
     /// Time passed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, turn: Turn) {
+        if self
+            .held
+            .is_some_and(|held| !held.ending && held.until <= now)
+        {
+            self.end_held_break(turn);
+        }
         if self.doing.is_none() {
             self.advance(now);
         }
@@ -168,18 +202,18 @@ impl Sequencer {
 
     /// When the next step is due, if it must wait.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let operation = self.queue.front().filter(|_| self.doing.is_none())?;
-        match (operation.steps.front()?, operation.due) {
-            (Todo::Wait(delay), Some(due)) => Some(after(due, *delay)),
-            _ => None,
-        }
+        let held = self.held.filter(|held| !held.ending).map(|held| held.until);
+        [self.next_step(), held].into_iter().flatten().min()
     }
 
     /// The device vanished: a break is over with it.
     pub(crate) fn lost(&mut self, reason: &str) {
+        self.held = None;
         let running = self.doing.take().is_some()
             || self.queue.front().is_some_and(|first| first.due.is_some());
-        for (at, operation) in std::mem::take(&mut self.queue).into_iter().enumerate() {
+        let queue = std::mem::take(&mut self.queue);
+        for (at, operation) in queue.into_iter().enumerate() {
+            let Some(id) = operation.id else { continue };
             let error = if at == 0 && running {
                 ControlError::Device(reason.to_owned())
             } else {
@@ -188,11 +222,8 @@ impl Sequencer {
                 }
                 .into()
             };
-            self.ended.push_back((
-                operation.client,
-                operation.id,
-                operation.result.and(Err(error)),
-            ));
+            self.ended
+                .push_back((operation.client, id, operation.result.and(Err(error))));
         }
     }
 
@@ -200,14 +231,45 @@ impl Sequencer {
     pub(crate) fn refuse_waiting(&mut self, refusal: &Refusal) {
         let begun = self.queue.front().is_some_and(|first| first.due.is_some());
         for operation in self.queue.split_off(usize::from(begun)) {
+            let Some(id) = operation.id else {
+                self.queue.push_back(operation);
+                continue;
+            };
             self.ended
-                .push_back((operation.client, operation.id, Err(refusal.clone().into())));
+                .push_back((operation.client, id, Err(refusal.clone().into())));
         }
     }
 
     /// The next operation that has ended and was not told yet.
     pub(crate) fn poll_end(&mut self) -> Option<Ended> {
         self.ended.pop_front()
+    }
+
+    fn next_step(&self) -> Option<Instant> {
+        let operation = self.queue.front().filter(|_| self.doing.is_none())?;
+        match (operation.steps.front()?, operation.due) {
+            (Todo::Wait(delay), Some(due)) => Some(after(due, *delay)),
+            _ => None,
+        }
+    }
+
+    fn end_held_break(&mut self, turn: Turn) {
+        if let Some(held) = &mut self.held
+            && !std::mem::replace(&mut held.ending, true)
+        {
+            self.queue.push_back(Operation {
+                id: None,
+                client: held.client,
+                turn,
+                steps: [Todo::Do(Action::SetBreak(false))].into(),
+                holds: true,
+                reports: false,
+                keeps_break: true,
+                due: None,
+                break_on: false,
+                result: Ok(ActionDone::Done),
+            });
+        }
     }
 
     /// Passes delays that are over, and ends operations that have no step left.
@@ -228,9 +290,11 @@ impl Sequencer {
                     operation.steps.push_back(Todo::Do(Action::SetBreak(false)))
                 }
                 None => {
-                    if let Some(operation) = self.queue.pop_front() {
+                    if let Some(operation) = self.queue.pop_front()
+                        && let Some(id) = operation.id
+                    {
                         self.ended
-                            .push_back((operation.client, operation.id, operation.result));
+                            .push_back((operation.client, id, operation.result));
                     }
                 }
             }
@@ -242,6 +306,7 @@ fn compile(control: &Control, sequences: &[Sequence]) -> Result<VecDeque<Todo>, 
     let steps = match control {
         Control::SetLine(line) => [Todo::Do(Action::Apply(*line))].into(),
         Control::SetOutputs(change) => [Todo::Do(Action::SetOutputs(*change))].into(),
+        Control::HoldBreak(on) => [Todo::Do(Action::SetBreak(*on))].into(),
         Control::Purge(queues) => [Todo::Do(Action::Purge(*queues))].into(),
         Control::Break(length) if *length > LONGEST_BREAK => {
             return Err(Refusal::TooLong {
@@ -326,9 +391,9 @@ mod tests {
             &Ok(ActionDone::Outputs(OutputSignals::ASSERTED)),
         );
         assert_eq!(sequencer.poll_timeout(), Some(start + 100 * MS));
-        sequencer.handle_timeout(start + 99 * MS);
+        sequencer.handle_timeout(start + 99 * MS, 0);
         assert_eq!(action(&mut sequencer, start + 99 * MS), None);
-        sequencer.handle_timeout(start + 103 * MS);
+        sequencer.handle_timeout(start + 103 * MS, 0);
         assert_eq!(
             action(&mut sequencer, start + 103 * MS),
             outputs(None, Some(false))
@@ -465,5 +530,41 @@ mod tests {
                 limit: LIMIT
             })
         );
+    }
+
+    #[test]
+    fn a_held_break_lasts_until_its_client_ends_it_or_leaves_or_the_bound() {
+        let start = Instant::now();
+        let off = Some(Action::SetBreak(false));
+        for ending in ["ends it", "leaves", "the bound"] {
+            let mut sequencer = Sequencer::default();
+            push(&mut sequencer, 1, Control::HoldBreak(true), &[]).unwrap();
+            assert_eq!(action(&mut sequencer, start), Some(Action::SetBreak(true)));
+            sequencer.handle_done(start, &DONE);
+            assert_eq!(
+                sequencer.poll_end(),
+                Some((CLIENT, ControlId(1), Ok(ActionDone::Done)))
+            );
+            assert_eq!(action(&mut sequencer, start), None);
+            assert!(sequencer.holds_transmit());
+            let bound = start + LONGEST_BREAK;
+            assert_eq!(sequencer.poll_timeout(), Some(bound));
+            match ending {
+                "ends it" => push(&mut sequencer, 2, Control::HoldBreak(false), &[]).unwrap(),
+                "leaves" => {
+                    sequencer.detach(ClientId(8), 1);
+                    assert!(sequencer.is_empty(), "another client left");
+                    sequencer.detach(CLIENT, 1);
+                }
+                _ => sequencer.handle_timeout(bound, 1),
+            }
+            assert_eq!(action(&mut sequencer, bound), off, "{ending}");
+            assert!(sequencer.holds_transmit());
+            sequencer.handle_done(bound, &DONE);
+            assert!(!sequencer.holds_transmit(), "{ending}");
+            assert_eq!(sequencer.poll_timeout(), None);
+            let told = sequencer.poll_end().map(|(_, id, _)| id);
+            assert_eq!(told, (ending == "ends it").then_some(ControlId(2)));
+        }
     }
 }
