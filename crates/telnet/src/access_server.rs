@@ -149,12 +149,11 @@ impl AccessServer {
 
     /// Whether it can take more input.
     pub fn wants_input(&self) -> bool {
-        let last = match self.waiting.back() {
-            Some(Waiting::Write(bytes)) => bytes.len(),
-            _ => 0,
-        };
-        // Bytes gather in the last piece only, and whatever comes between two pieces counts as a request.
-        self.waiting.len() < MAX_WAITING && last < MAX_WAITING_BYTES
+        let bytes = self.waiting.iter().map(|waiting| match waiting {
+            Waiting::Write(bytes) => bytes.len(),
+            Waiting::Request(..) | Waiting::Acknowledge(_) => 0,
+        });
+        self.waiting.len() < MAX_WAITING && bytes.sum::<usize>() < MAX_WAITING_BYTES
     }
 
     /// Whether everything the client sent was handed out and settled.
