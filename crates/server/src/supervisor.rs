@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uart_iface::SpecError;
 use uartnet_hub::{Access, Epoch};
 
-use crate::config::{Config, DeviceSpec};
+use crate::config::{Config, DeviceSpec, StreamOptions};
 use crate::conn_task::{self, Account, Ending, Stream};
 use crate::endpoint::{Connection, EndpointKind};
 use crate::gateway::{Gateway, PortHandle};
@@ -114,11 +114,7 @@ pub async fn run(
     let gateway = Rc::new(Gateway::new(&config, new_epoch(), Instant::now()));
     let mut listeners = Vec::new();
     for wanted in &config.listeners {
-        listeners.push((
-            Listener::bind(&wanted.address)?,
-            wanted.endpoint,
-            wanted.port.clone(),
-        ));
+        listeners.push((Listener::bind(&wanted.address)?, wanted));
     }
 
     let cut = shutdown.cut.child_token();
@@ -146,19 +142,19 @@ pub async fn run(
         summary: Cell::default(),
     });
     let accepting = TaskTracker::new();
-    for (listener, endpoint, port) in listeners {
-        let line = Listening {
-            protocol: endpoint.name(),
+    for (listener, wanted) in listeners {
+        listening(&Listening {
+            protocol: wanted.endpoint.name(),
             address: listener.address().clone(),
-            port,
+            port: wanted.port.clone(),
+        });
+        let port = wanted.port.as_ref();
+        let offer = Offer {
+            endpoint: wanted.endpoint,
+            port: port.and_then(|name| gateway.port(name.as_str())).cloned(),
+            options: wanted.stream.clone(),
         };
-        listening(&line);
-        let port = line
-            .port
-            .as_ref()
-            .and_then(|name| gateway.port(name.as_str()))
-            .cloned();
-        accepting.spawn_local(accept(listener, endpoint, port, service.clone()));
+        accepting.spawn_local(accept(listener, offer, service.clone()));
     }
 
     let asked = tokio::select! {
@@ -203,6 +199,13 @@ async fn drain(service: &Service, ports: &TaskTracker, limit: Duration) {
     }
 }
 
+/// What a listener offers to whoever connects.
+struct Offer {
+    endpoint: &'static dyn EndpointKind,
+    port: Option<Rc<PortHandle>>,
+    options: StreamOptions,
+}
+
 /// What every connection shares.
 struct Service {
     gateway: Rc<Gateway>,
@@ -215,12 +218,8 @@ struct Service {
 }
 
 impl Service {
-    fn admit(
-        self: &Rc<Self>,
-        stream: Stream,
-        endpoint: &'static dyn EndpointKind,
-        port: Option<Rc<PortHandle>>,
-    ) {
+    fn admit(self: &Rc<Self>, stream: Stream, offer: &Offer) {
+        let endpoint = offer.endpoint;
         let peer = stream.peer();
         if let Err(error) = stream.tune() {
             tracing::debug!(peer, %error, "a client left as it came");
@@ -230,15 +229,17 @@ impl Service {
             return self.refuse(stream, endpoint, peer);
         }
         let nudge = Rc::<Nudge>::default();
-        let session = endpoint.session(Connection {
+        let connection = Connection {
             gateway: self.gateway.clone(),
-            port,
+            port: offer.port.clone(),
+            options: offer.options.clone(),
             peer: peer.clone(),
             // Who may do what is decided here, for every protocol, as soon as there are credentials. Until then the
             // configuration admits local clients only.
             access: Access::Admin,
             nudge: nudge.clone(),
-        });
+        };
+        let session = endpoint.session(Instant::now(), connection);
         let served = Counted::new(self, |service| &service.served);
         let serve = async move {
             let mut record = Record {
@@ -358,15 +359,10 @@ impl Drop for Record {
 }
 
 /// Accepts until the daemon stops.
-async fn accept(
-    mut listener: Listener,
-    endpoint: &'static dyn EndpointKind,
-    port: Option<Rc<PortHandle>>,
-    service: Rc<Service>,
-) {
+async fn accept(mut listener: Listener, offer: Offer, service: Rc<Service>) {
     let stop = service.ending.stop.clone();
     while let Some(stream) = stop.run_until_cancelled(listener.accept()).await {
-        service.admit(stream, endpoint, port.clone());
+        service.admit(stream, &offer);
     }
 }
 

@@ -73,7 +73,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 32);
+    assert_eq!(tried, 35);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 20);
+    assert_eq!(tried, 22);
 }
 
 #[test]
@@ -205,6 +205,9 @@ fn keys_for(table: &str, key: &str) -> Vec<(&'static str, &'static str)> {
         ("[port.interpreter]", "quiet") => vec![("profile", "\"quiet\"")],
         ("[port.interpreter]", _) => vec![("profile", "\"line\"")],
         ("[[port.sequence]]", _) => vec![("name", "\"reset\""), ("steps", "[\"dtr=off\"]")],
+        ("[[listen]]", "from" | "when_absent") => {
+            vec![("protocol", "\"raw\""), ("address", "\"127.0.0.1:8000\"")]
+        }
         ("[[listen]]", _) => vec![
             ("protocol", "\"uartnet\""),
             ("address", "\"127.0.0.1:8000\""),

@@ -161,6 +161,7 @@ pub(super) fn listener(
         address: Some(argument.written(address)),
         port: port.map(|port| argument.written(port)),
         insecure: insecure.then(|| Spanned::new(whole.clone(), Scalar("true".to_owned()))),
+        ..RawListener::default()
     };
     Some(Spanned::new(whole, listener))
 }

@@ -11,7 +11,8 @@ use super::interpreter;
 use super::problem::{Place, Report, Source, Wrong};
 use super::raw::{RawGateway, RawListener, RawPort, RawSequence, Written};
 use super::{
-    Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, limits, values,
+    Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, StreamOptions,
+    WhenAbsent, limits, values,
 };
 use crate::endpoint::{ENDPOINTS, EndpointKind, PortNeed};
 
@@ -318,8 +319,10 @@ fn listeners(
             Some(endpoint) => port_of_listener(&mut values, table, endpoint, ports),
             None => None,
         };
+        let stream = stream_options(&mut values, raw, endpoint);
         if let (Some(endpoint), Some(address)) = (endpoint, address) {
             listeners.push(ListenerConfig {
+                stream,
                 endpoint,
                 address,
                 port,
@@ -328,6 +331,36 @@ fn listeners(
         }
     }
     listeners
+}
+
+/// The keys that only some endpoints have a use for.
+fn stream_options(
+    values: &mut Values<'_, '_>,
+    raw: &RawListener,
+    endpoint: Option<&dyn EndpointKind>,
+) -> StreamOptions {
+    for (key, written) in [
+        ("from", &raw.from),
+        ("when_absent", &raw.when_absent),
+        ("banner", &raw.banner),
+    ] {
+        if let (Some(endpoint), Some(written)) = (endpoint, written)
+            && !endpoint.options().contains(&key)
+        {
+            let problem = format!("a {} listener has no \"{key}\"", endpoint.name());
+            values.add(written, Wrong::new(problem, "take it out"));
+        }
+    }
+    let mut options = StreamOptions::default();
+    values.set(&mut options.from, &raw.from, values::read_from);
+    values.set(&mut options.when_absent, &raw.when_absent, |text| {
+        let choices = [("hold", WhenAbsent::Hold), ("refuse", WhenAbsent::Refuse)];
+        values::word(text, "a thing to do", &choices)
+    });
+    values.set(&mut options.banner, &raw.banner, |text| {
+        Ok(Some(text.into()))
+    });
+    options
 }
 
 fn protocol(
@@ -501,6 +534,8 @@ impl Values<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::config::argument;
     use crate::endpoint::{Connection, Session};
@@ -518,7 +553,7 @@ mod tests {
         fn port_need(&self) -> PortNeed {
             self.1
         }
-        fn session(&self, _: Connection) -> Box<dyn Session> {
+        fn session(&self, _: Instant, _: Connection) -> Box<dyn Session> {
             unreachable!("nobody connects to a configuration")
         }
     }

@@ -14,11 +14,12 @@ mod values;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uart_iface::backend::{self, Device};
 use uart_iface::{LineSettings, PortName, SpecError};
-use uartnet_hub::HubConfig;
+use uartnet_hub::{HubConfig, ReadFrom};
 
 use crate::endpoint::EndpointKind;
 
@@ -88,6 +89,29 @@ pub struct ListenerConfig {
     pub port: Option<PortName>,
     /// `insecure = true` was written out.
     pub insecure: bool,
+    /// What the listener of a stream of bytes may be told besides.
+    pub stream: StreamOptions,
+}
+
+/// What the listener of a stream of bytes (`raw`, `rfc2217`) may be told; other endpoints have no use for it.
+#[derive(Debug, Clone, Default)]
+pub struct StreamOptions {
+    /// From where a new client reads.
+    pub from: ReadFrom,
+    /// What happens to a client while the device is absent.
+    pub when_absent: WhenAbsent,
+    /// Said to each new client before anything else. The default: nothing, since it is not UART data.
+    pub banner: Option<Arc<str>>,
+}
+
+/// What happens to a client while the device is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenAbsent {
+    /// It is held, and served when the device returns; what it sends meanwhile waits.
+    #[default]
+    Hold,
+    /// Its connection is closed.
+    Refuse,
 }
 
 /// Where a listener listens.
@@ -133,6 +157,7 @@ impl fmt::Debug for ListenerConfig {
             .field("address", &self.address)
             .field("port", &self.port)
             .field("insecure", &self.insecure)
+            .field("stream", &self.stream)
             .finish()
     }
 }

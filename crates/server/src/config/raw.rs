@@ -92,6 +92,9 @@ pub(super) struct RawListener {
     pub(super) address: Option<Written>,
     pub(super) port: Option<Written>,
     pub(super) insecure: Option<Written>,
+    pub(super) from: Option<Written>,
+    pub(super) when_absent: Option<Written>,
+    pub(super) banner: Option<Written>,
 }
 
 /// Reads a file's text. What cannot be read is added to the report, all of it: the syntax errors, or else every key and

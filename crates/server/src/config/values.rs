@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use uart_iface::{FlowControl, suggest};
-use uartnet_hub::{OnLag, WritePolicy};
+use uartnet_hub::{OnLag, ReadFrom, WritePolicy};
 
 use super::problem::Wrong;
 use super::{ListenAddress, limits};
@@ -199,6 +199,19 @@ pub(super) fn pacing(text: &str) -> Result<(Duration, Duration), Wrong> {
         "byte" => Ok((time, Duration::ZERO)),
         "line" => Ok((Duration::ZERO, time)),
         _ => Err(Wrong::new(format!("\"{text}\" is not a pacing"), HELP)),
+    }
+}
+
+/// `live`, `start`, or the newest bytes: `last:4KiB`.
+pub(super) fn read_from(text: &str) -> Result<ReadFrom, Wrong> {
+    match (text, text.strip_prefix("last:")) {
+        ("live", _) => Ok(ReadFrom::Live),
+        ("start", _) => Ok(ReadFrom::Start),
+        (_, Some(bytes)) => size(bytes, 0..=usize::MAX).map(|bytes| ReadFrom::Last(bytes as u64)),
+        _ => Err(Wrong::new(
+            format!("\"{text}\" is not a place to read from"),
+            "write live, start, or last:SIZE, e.g. last:4KiB",
+        )),
     }
 }
 

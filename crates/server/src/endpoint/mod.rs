@@ -1,8 +1,12 @@
 //! The one list of endpoints: the network protocols a port is offered on. Each connection's conversation is a
 //! [`Session`], pure over the gateway: bytes, a `now` and the hubs' notices in, bytes out. No socket, no clock, no tokio.
 
+mod bridge;
 mod native;
 mod output;
+mod raw;
+mod rfc2217;
+mod writer;
 
 use std::fmt;
 use std::rc::Rc;
@@ -13,11 +17,12 @@ use uartnet_hub::Access;
 
 pub use output::Output;
 
+use crate::config::StreamOptions;
 use crate::gateway::{Gateway, PortHandle};
 use crate::nudge::Nudge;
 
 /// Every endpoint, in the order help and documentation show them. A new one is one file and one line here.
-pub const ENDPOINTS: &[&dyn EndpointKind] = &[&native::Native];
+pub const ENDPOINTS: &[&dyn EndpointKind] = &[&native::Native, &raw::Raw, &rfc2217::Rfc2217];
 
 /// How an endpoint relates to the ports of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +46,13 @@ pub trait EndpointKind: Sync {
     /// How it relates to ports.
     fn port_need(&self) -> PortNeed;
 
+    /// The keys of its own that a listener may have, e.g. `from` ([`StreamOptions`]).
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The conversation with a client that has just connected.
-    fn session(&self, connection: Connection) -> Box<dyn Session>;
+    fn session(&self, now: Instant, connection: Connection) -> Box<dyn Session>;
 
     /// What a client is told that cannot be served now; empty where the protocol has no way to say it.
     fn busy(&self, _sentence: &str) -> Bytes {
@@ -57,6 +67,8 @@ pub struct Connection {
     pub gateway: Rc<Gateway>,
     /// The listener's port.
     pub port: Option<Rc<PortHandle>>,
+    /// What the listener was told besides.
+    pub options: StreamOptions,
     /// Who it is, for logs and for other clients' refusals.
     pub peer: String,
     /// What it may do.
@@ -72,6 +84,9 @@ pub trait Session: fmt::Debug {
 
     /// The client has shut down its sending half.
     fn handle_end_of_input(&mut self, now: Instant);
+
+    /// After the end of input: the client is gone for good, and nothing said reaches it. What it sent is still carried out.
+    fn handle_gone(&mut self, _now: Instant) {}
 
     /// The daemon is stopping: finish what is under way and come to an end.
     fn handle_stop(&mut self, now: Instant);

@@ -7,7 +7,6 @@ mod info;
 mod plain;
 mod session;
 mod talk;
-mod writer;
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +44,7 @@ impl EndpointKind for Native {
         PortNeed::Optional
     }
 
-    fn session(&self, connection: Connection) -> Box<dyn Session> {
+    fn session(&self, _now: Instant, connection: Connection) -> Box<dyn Session> {
         Box::new(NativeSession::new(connection))
     }
 

@@ -11,8 +11,8 @@ use uartnet_proto::frame::frame_len;
 use uartnet_proto::message::ErrorCode;
 
 use super::failure::{Failure, Replied, replied};
-use super::writer::Writer;
 use super::{OUTSTANDING, framing};
+use crate::endpoint::writer::Writer;
 use crate::endpoint::{Connection, Output};
 use crate::gateway::PortClient;
 

@@ -15,8 +15,8 @@ use uartnet_proto::message::{
 
 use super::failure::Failure;
 use super::talk::{Answered, Talk};
-use super::writer::Writer;
 use super::{OUTSTANDING, UNSAID, framing, info};
+use crate::endpoint::writer::Writer;
 use crate::endpoint::{Connection, Output};
 use crate::gateway::PortHandle;
 

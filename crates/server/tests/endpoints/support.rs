@@ -9,7 +9,7 @@ use uartnet_hub::{
     Access, Action, ActionDone, DeviceState, Epoch, HubConfig, OnLag, Profile, ReplyEnd,
     WritePolicy,
 };
-use uartnet_server::config::{Config, DeviceSpec, GatewayConfig, PortConfig};
+use uartnet_server::config::{Config, DeviceSpec, GatewayConfig, PortConfig, StreamOptions};
 use uartnet_server::endpoint::{Connection, ENDPOINTS, Finish, Output, Session};
 use uartnet_server::gateway::{Gateway, PortHandle};
 use uartnet_server::nudge::Nudge;
@@ -115,6 +115,10 @@ impl World {
 
     /// What the board has been sent since this was last asked.
     pub(crate) fn board_heard(&self) -> String {
+        String::from_utf8(self.board_heard_bytes()).unwrap()
+    }
+
+    pub(crate) fn board_heard_bytes(&self) -> Vec<u8> {
         let mut heard = Vec::new();
         while let Some(bytes) = self
             .port()
@@ -125,7 +129,7 @@ impl World {
                 hub.handle_transmitted(self.now, bytes.len())
             });
         }
-        String::from_utf8(heard).unwrap()
+        heard
     }
 
     /// Does what the hub wants done to the device, and says what that was.
@@ -171,18 +175,33 @@ impl World {
     }
 
     pub(crate) fn client_of(&self, port: Option<Rc<PortHandle>>, access: Access) -> Client {
+        self.connect("uartnet", port, access, StreamOptions::default())
+    }
+
+    /// A client of another endpoint's listener, whose port is `board0`.
+    pub(crate) fn client_by(&self, protocol: &str, options: StreamOptions) -> Client {
+        self.connect(protocol, Some(self.port().clone()), Access::Admin, options)
+    }
+
+    fn connect(
+        &self,
+        protocol: &str,
+        port: Option<Rc<PortHandle>>,
+        access: Access,
+        options: StreamOptions,
+    ) -> Client {
         let nudge = Rc::<Nudge>::default();
-        let uartnet = ENDPOINTS
-            .iter()
-            .find(|endpoint| endpoint.name() == "uartnet")
-            .unwrap();
-        let session = uartnet.session(Connection {
+        let mut endpoints = ENDPOINTS.iter();
+        let endpoint = endpoints.find(|it| it.name() == protocol).unwrap();
+        let connection = Connection {
             gateway: self.gateway.clone(),
             port,
+            options,
             peer: "127.0.0.1:5122".into(),
             access,
             nudge: nudge.clone(),
-        });
+        };
+        let session = endpoint.session(self.now, connection);
         Client { session, nudge }
     }
 }

@@ -38,9 +38,19 @@ impl Writer {
         !self.held.is_empty()
     }
 
+    /// What is held.
+    pub(super) fn held(&self) -> &Bytes {
+        &self.held
+    }
+
+    /// How many bytes are held, or accepted and neither written nor lost.
+    pub(super) fn unsettled(&self) -> u64 {
+        self.end() - self.settled
+    }
+
     /// Whether bytes are held, or accepted and neither written nor lost.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.settled < self.end()
+        self.unsettled() > 0
     }
 
     /// Everything below this write offset was written or lost.

@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod plain;
+mod raw;
+mod rfc2217;
 mod session;
 mod support;

@@ -1,0 +1,307 @@
+//! One port's stream for protocols that carry bytes and cannot say anything else to their client: what `raw` and `rfc2217`
+//! have in common. It holds a client while the device is away, writes all it sent before it lets it go, and bounds how
+//! long a client that stopped sending may listen. Not the bytes on the wire.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use uartnet_hub::{Attach, CloseReason, DeviceState, Notice, Refusal};
+
+use super::writer::Writer;
+use super::{Connection, Finish, Output, Session};
+use crate::config::WhenAbsent;
+use crate::gateway::PortClient;
+
+/// A client that has shut down its sending half is given what the board still says until the board has been silent for
+/// this long, ...
+const SILENCE: Duration = Duration::from_secs(2);
+/// ... and at most for this long. Both count from when all it sent was written.
+const LISTENING: Duration = Duration::from_secs(60);
+/// How many bytes may wait for an absent device before no more are taken from the client.
+const WAITING: usize = 64 * 1024;
+/// How long what it sent may take to be written once it is gone: a UART held up by its flow control may never take it.
+const WRITING: Duration = Duration::from_secs(60);
+
+/// One client of one port.
+#[derive(Debug)]
+pub(super) struct Bridge {
+    client: PortClient,
+    writer: Writer,
+    when_absent: WhenAbsent,
+    /// `None` until the first notice tells.
+    present: Option<bool>,
+    /// Sent by the client while the device was away.
+    waiting: BytesMut,
+    ending: Option<Ending>,
+    /// Nobody listens any more.
+    gone: bool,
+    finished: Option<Finish>,
+}
+
+/// A client that has shut down its sending half.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// What it sent is being written, until then at most.
+    Writing { until: Instant },
+    /// It listens, until the board is silent (`quiet`), and at most `until`.
+    Listening { quiet: Instant, until: Instant },
+}
+
+impl Bridge {
+    /// A client of the listener's port.
+    ///
+    /// # Errors
+    /// The listener has none, which the check of the configuration does not let through.
+    pub(super) fn new(now: Instant, connection: &Connection) -> Result<Bridge, NoPort> {
+        let port = connection.port.as_ref().ok_or(NoPort)?;
+        let options = &connection.options;
+        let attach = Attach {
+            label: connection.peer.clone(),
+            access: connection.access,
+            read: Some(options.from),
+            on_lag: None,
+            can_carry_gap: false,
+            writer: None,
+        };
+        let (client, attached) = port.attach(now, attach, &connection.nudge);
+        Ok(Bridge {
+            client,
+            writer: Writer::new(attached.write_offset),
+            when_absent: options.when_absent,
+            present: None,
+            waiting: BytesMut::new(),
+            ending: None,
+            gone: false,
+            finished: None,
+        })
+    }
+
+    // --- getters
+
+    /// The client, for control operations.
+    pub(super) fn client(&self) -> &PortClient {
+        &self.client
+    }
+
+    /// Whether it can take more bytes from its client.
+    pub(super) fn has_room(&self) -> bool {
+        self.finished.is_none()
+            && self.ending.is_none()
+            && self.waiting.len() < WAITING
+            && !self.writer.holds()
+    }
+
+    /// Whether, and how, the connection closes.
+    pub(super) fn finished(&self) -> Option<Finish> {
+        self.finished
+    }
+
+    /// When [`Bridge::handle_timeout`] is due.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        match self.ending? {
+            Ending::Writing { until } => Some(until),
+            Ending::Listening { quiet, until } => Some(quiet.min(until)),
+        }
+    }
+
+    // --- the world spoke
+
+    /// The client sent bytes for the UART.
+    pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        if self.finished.is_some() {
+            return;
+        }
+        if self.waiting.is_empty() && !self.writer.holds() {
+            self.push(now, Bytes::copy_from_slice(bytes));
+        } else {
+            self.waiting.extend_from_slice(bytes);
+        }
+    }
+
+    /// The client has shut down its sending half.
+    pub(super) fn handle_end_of_input(&mut self, now: Instant) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(Ending::Writing {
+            until: now + WRITING,
+        });
+        self.settle_ending(now);
+    }
+
+    /// Nothing reaches the client any more: it is let go as soon as all it sent is written.
+    pub(super) fn handle_gone(&mut self, now: Instant) {
+        self.gone = true;
+        if let Some(Ending::Listening { .. }) = self.ending {
+            self.finished.get_or_insert(Finish::Close);
+        }
+        self.settle_ending(now);
+    }
+
+    /// The daemon stops: what was accepted is written by the hub; the client is let go.
+    pub(super) fn handle_stop(&mut self) {
+        self.finished.get_or_insert(Finish::Linger);
+    }
+
+    /// Time passed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.timeout().is_none_or(|at| now < at) {
+            return;
+        }
+        if let Some(Ending::Writing { .. }) = self.ending {
+            let left = self.waiting.len() as u64 + self.writer.unsettled();
+            tracing::warn!(port = %self.port(), bytes = left, "a client left, and the UART does not take its last bytes");
+        }
+        self.finished.get_or_insert(Finish::Close);
+    }
+
+    // --- what to do now
+
+    /// The next thing for the client: data, or something a protocol may have a word for.
+    pub(super) fn poll(&mut self, now: Instant, limit: usize) -> Option<Notice> {
+        self.resume(now);
+        while self.finished.is_none() {
+            let notice = self.client.poll_notice(now, limit)?;
+            match &notice {
+                Notice::Data { .. } => {
+                    if let Some(Ending::Listening { quiet, .. }) = &mut self.ending {
+                        *quiet = now + SILENCE;
+                    }
+                    return Some(notice);
+                }
+                Notice::State { state, .. } => {
+                    self.handle_state(now, state);
+                    return Some(notice);
+                }
+                Notice::Written { up_to } => self.writer.settle(*up_to),
+                Notice::WriteLost { to, from, reason } => {
+                    tracing::warn!(port = %self.port(), bytes = to - from, %reason, "bytes of a client are lost");
+                    self.writer.settle(*to);
+                }
+                Notice::Gap { from, to, .. } => {
+                    // A reader that cannot carry gaps is cut when it lags; what is left is history that had expired
+                    // before it came.
+                    tracing::debug!(port = %self.port(), %from, %to, "a client begins after a gap");
+                }
+                Notice::Closed(reason) => self.handle_closed(reason),
+                Notice::Lease { .. } | Notice::AskDone { .. } => {}
+                Notice::Line(_) | Notice::Signals { .. } | Notice::ControlDone { .. } => {
+                    return Some(notice);
+                }
+            }
+            self.settle_ending(now);
+        }
+        None
+    }
+
+    fn handle_state(&mut self, now: Instant, state: &DeviceState) {
+        self.present = Some(matches!(state, DeviceState::Present { .. }));
+        match state {
+            DeviceState::Present { .. } => self.resume(now),
+            DeviceState::Absent { reason } if self.when_absent == WhenAbsent::Refuse => {
+                self.refuse(&format!("the device is absent: {reason}"));
+            }
+            DeviceState::Absent { .. } => {}
+        }
+    }
+
+    fn handle_closed(&mut self, reason: &CloseReason) {
+        match reason {
+            CloseReason::Lagged { from, to } => {
+                self.refuse(&format!(
+                    "it was too slow: bytes {from}..{to} have left the history"
+                ));
+            }
+            CloseReason::Unread { notices } => {
+                self.refuse(&format!("it left {notices} notices unread"));
+            }
+            CloseReason::Shutdown => self.handle_stop(),
+        }
+    }
+
+    /// What waited for the device or for room is tried again.
+    fn resume(&mut self, now: Instant) {
+        if self.writer.holds() {
+            let (held, before) = (self.writer.held().clone(), self.writer.end());
+            let resumed = self.writer.resume(now, &self.client);
+            self.handle_pushed(resumed, &held, before - held.len() as u64);
+        }
+        if self.present == Some(true) && !self.waiting.is_empty() {
+            let waiting = std::mem::take(&mut self.waiting).freeze();
+            self.push(now, waiting);
+        }
+        self.settle_ending(now);
+    }
+
+    fn push(&mut self, now: Instant, bytes: Bytes) {
+        let before = self.writer.end();
+        let pushed = self.writer.push(now, &self.client, bytes.clone());
+        self.handle_pushed(pushed, &bytes, before);
+    }
+
+    /// `bytes` were to begin at write offset `from`.
+    fn handle_pushed(&mut self, pushed: Result<(), Refusal>, bytes: &Bytes, from: u64) {
+        match pushed {
+            Ok(()) => {}
+            // The hub knows of it before its notice has come here.
+            Err(Refusal::Absent { .. }) if self.when_absent == WhenAbsent::Hold => {
+                let accepted = (self.writer.end() - from) as usize;
+                let behind =
+                    std::mem::replace(&mut self.waiting, BytesMut::from(&bytes[accepted..]));
+                self.waiting.extend_from_slice(&behind);
+                self.present = Some(false);
+            }
+            Err(refusal) => self.refuse(&refusal.to_string()),
+        }
+    }
+
+    /// Once all that a client sent is written, it may listen for a while.
+    fn settle_ending(&mut self, now: Instant) {
+        if let Some(Ending::Writing { .. }) = self.ending
+            && self.waiting.is_empty()
+            && !self.writer.is_unsettled()
+        {
+            if self.gone {
+                self.finished.get_or_insert(Finish::Close);
+            }
+            self.ending = Some(Ending::Listening {
+                quiet: now + SILENCE,
+                until: now + LISTENING,
+            });
+        }
+    }
+
+    /// There is no word for this in the client's protocol, so it goes to the log and the connection closes.
+    fn refuse(&mut self, why: &str) {
+        if self.finished.is_none() {
+            tracing::info!(port = %self.port(), "a client is cut off: {why}");
+            self.finished = Some(Finish::Close);
+        }
+    }
+
+    fn port(&self) -> &uart_iface::PortName {
+        self.client.port().name()
+    }
+}
+
+/// The conversation of a listener without a port: there is nothing to say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NoPort;
+
+impl Session for NoPort {
+    fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {}
+
+    fn handle_end_of_input(&mut self, _now: Instant) {}
+
+    fn handle_stop(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant, _out: &mut Output) {}
+
+    fn wants_input(&self) -> bool {
+        false
+    }
+
+    fn finished(&self) -> Option<Finish> {
+        Some(Finish::Close)
+    }
+}
