@@ -1,5 +1,7 @@
 //! Asks against a scripted board: replies that come late, early, twice, in pieces, garbled, endlessly or not at all.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
 mod support;
 
 use std::collections::VecDeque;

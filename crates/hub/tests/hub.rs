@@ -1,5 +1,7 @@
 //! What clients of one port see of each other and of the device: one behaviour a test.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
 mod support;
 
 use std::time::Duration;
