@@ -10,6 +10,7 @@ mod peer;
 mod process;
 mod relay;
 mod session;
+mod telemetry;
 mod terminal;
 mod uart;
 
@@ -23,6 +24,7 @@ pub use process::{Process, exit_code, send_signal, send_signal_to_group};
 pub use relay::Relay;
 pub use rustix::process::Signal;
 pub use session::Session;
+pub use telemetry::wait_telemetry;
 pub use terminal::{Terminal, Tty, make_raw, open_board};
 pub use uart::{uart, uart_command, uartd, uartd_command};
 

@@ -28,9 +28,9 @@ struct State {
     /// Both ends of every connection that was not cut.
     streams: Vec<TcpStream>,
     /// How many connections were relayed so far.
-    relayed: usize,
+    relayed: u64,
     /// How many connections were turned away so far.
-    refused: usize,
+    refused: u64,
     down: bool,
     ended: bool,
 }
@@ -78,7 +78,7 @@ impl Relay {
     }
 
     /// How many connections were relayed so far.
-    pub fn relayed(&self) -> usize {
+    pub fn relayed(&self) -> u64 {
         lock(&self.shared).relayed
     }
 
@@ -86,7 +86,7 @@ impl Relay {
     ///
     /// # Errors
     /// Nobody has within [`DEADLINE`].
-    pub fn wait_refused(&self, count: usize) -> Result<()> {
+    pub fn wait_refused(&self, count: u64) -> Result<()> {
         let deadline = Instant::now() + DEADLINE;
         let mut state = lock(&self.shared);
         while state.refused < count {

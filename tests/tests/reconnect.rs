@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use serde_json::Value;
-use uartnet_tests::{Daemon, Process, Relay, Terminal, uart, uart_command};
+use uartnet_tests::{Daemon, Process, Relay, Terminal, uart, uart_command, wait_telemetry};
 
 fn watch(gateway: &str, options: &[&str]) -> Process {
     let mut command = uart_command(gateway).expect("the binaries");
@@ -13,14 +13,6 @@ fn watch(gateway: &str, options: &[&str]) -> Process {
             .args(options),
     )
     .expect("a watcher")
-}
-
-/// Lets the board send telemetry until this line has come to the watcher.
-fn wait_telemetry(watcher: &Process, number: usize) {
-    watcher
-        .stdout
-        .wait_for(&format!("T {number} "))
-        .expect("telemetry");
 }
 
 #[test]
@@ -36,12 +28,12 @@ fn a_watcher_that_was_cut_misses_nothing() {
         .stdout("OK\n");
 
     for round in 1..=3 {
-        wait_telemetry(&cut, round * 20);
+        wait_telemetry(&cut, round * 20).unwrap();
         relay.cut();
         relay.wait_refused(round).unwrap();
-        wait_telemetry(&whole, round * 20 + 10);
+        wait_telemetry(&whole, round * 20 + 10).unwrap();
         relay.mend();
-        wait_telemetry(&cut, round * 20 + 10);
+        wait_telemetry(&cut, round * 20 + 10).unwrap();
     }
     uart(&daemon)
         .args(["ask", "board0", "STREAM OFF"])
@@ -92,11 +84,11 @@ fn what_could_not_be_had_is_said_with_its_offsets() {
         .assert()
         .code(0)
         .stdout("OK\n");
-    wait_telemetry(&cut, 10);
+    wait_telemetry(&cut, 10).unwrap();
     relay.cut();
     relay.wait_refused(1).unwrap();
     // 18 bytes or more a line: far more than the history holds.
-    wait_telemetry(&whole, 200);
+    wait_telemetry(&whole, 200).unwrap();
     relay.mend();
     let goes_on = |text: &str| {
         text.rsplit("\"gap\"")

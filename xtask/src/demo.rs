@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use uartnet_tests::{Daemon, Process, Relay, binaries, exit_code, uart_command, uartd_command};
+use uartnet_tests::{
+    Daemon, Process, Relay, binaries, exit_code, uart_command, uartd_command, wait_telemetry,
+};
 
 use crate::run::shown;
 
@@ -163,18 +165,18 @@ impl Demo {
         let cut = Process::spawn(through_relay.args(arguments))?;
         self.uart(&["ask", "board0", "STREAM 20"])?;
 
-        telemetry(&cut, 20)?;
+        wait_telemetry(&cut, 20)?;
         relay.cut();
         say("✂ the connection is cut");
         relay.wait_refused(1)?;
         let missing_from = cut.stdout.bytes().len();
-        telemetry(&whole, 50)?;
+        wait_telemetry(&whole, 50)?;
         let behind = whole.stdout.bytes().len() - missing_from;
         say(format!(
             "the board goes on: the other watcher is {behind} bytes ahead"
         ));
         relay.mend();
-        telemetry(&cut, 55)?;
+        wait_telemetry(&cut, 55)?;
         self.uart(&["ask", "board0", "STREAM OFF"])?;
         let (_, identity) = self.uart(&["ask", "board0", "ID?"])?;
 
@@ -306,15 +308,6 @@ impl Demo {
     fn check(&mut self, what: &str, right: bool) {
         self.checklist.push((right, what.to_owned()));
     }
-}
-
-/// Waits until the board's telemetry line with this number has come to a watcher.
-fn telemetry(watcher: &Process, number: u32) -> Result<()> {
-    watcher
-        .stdout
-        .wait_for(&format!("T {number} "))
-        .with_context(|| watcher.said())
-        .map(drop)
 }
 
 fn title(text: &str) {
