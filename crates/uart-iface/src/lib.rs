@@ -2,7 +2,8 @@
 //! It knows no protocol, no client and no hub.
 //!
 //! Without the feature `backends` this crate is vocabulary only (no tokio, no OS calls), which is what
-//! `uartnet-hub` and `uartnet-client` build on. With it, [`backend::BACKENDS`] lists everything a device spec can name.
+//! `uartnet-hub` builds on. With it, [`backend::BACKENDS`] lists everything a device spec can name. The feature `virtual`
+//! adds [`virtual_device`], the serial device that `uartnet-client` makes on its own machine.
 
 mod error;
 mod line;
@@ -11,11 +12,18 @@ mod port;
 mod signals;
 pub mod suggest;
 
-#[cfg(all(feature = "backends", not(target_os = "linux")))]
-compile_error!("uart-iface: the feature \"backends\" exists for Linux only");
+#[cfg(all(
+    any(feature = "backends", feature = "virtual"),
+    not(target_os = "linux")
+))]
+compile_error!("uart-iface: the features \"backends\" and \"virtual\" exist for Linux only");
 
 #[cfg(all(feature = "backends", target_os = "linux"))]
 pub mod backend;
+#[cfg(all(any(feature = "backends", feature = "virtual"), target_os = "linux"))]
+mod terminal;
+#[cfg(all(feature = "virtual", target_os = "linux"))]
+pub mod virtual_device;
 
 pub use error::{OpenError, PortError, SpecError};
 pub use line::{Baud, DataBits, FlowControl, LineError, LineSettings, Parity, StopBits};

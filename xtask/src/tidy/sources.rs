@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::tree::Tree;
 
 /// The one file that may contain unsafe code: the serial ioctls that no safe crate offers.
-const UNSAFE_FILE: &str = "crates/uart-iface/src/backend/tty/ioctl.rs";
+const UNSAFE_FILE: &str = "crates/uart-iface/src/terminal/ioctl.rs";
 
 /// Written in pieces, so that this file does not contain what it looks for.
 const REGISTRY_HOSTS: &[&str] = &[

@@ -4,21 +4,17 @@
 //! Bytes that we write wait in the pseudo-terminal until a program reads them. A pseudo-terminal has no wire: line
 //! settings are taken as they are wanted and mean nothing, a break goes nowhere, and there are no modem lines.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustix::io::Errno;
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{QueueSelector, tcflush};
 
-use crate::backend::tty::{self, Stream};
 use crate::backend::{Backend, Device};
+use crate::terminal::link::{Link, LinkError};
+use crate::terminal::pair::Pair;
+use crate::terminal::stream::Stream;
 use crate::{
     InputSignals, LineSettings, OpenError, OutputChange, OutputSignals, Port, PortError,
     PortStatus, Purge, SpecError,
@@ -85,6 +81,17 @@ impl Device for PtyDevice {
             doing,
             source,
         };
+        let not_linked = |error| match error {
+            LinkError::Busy { path, pid } => OpenError::Busy {
+                path,
+                pid: Some(pid),
+            },
+            LinkError::Io { source, .. } => failed(("making the link", source)),
+            LinkError::Occupied { .. } => failed((
+                "making the link",
+                io::Error::other("something else is there; choose another path, or remove it"),
+            )),
+        };
         let pair = match &self.pair {
             Some(pair) => Arc::clone(pair),
             None => Arc::new(Pair::make().map_err(failed)?),
@@ -93,7 +100,7 @@ impl Device for PtyDevice {
         // Somebody may have cleaned up where the link was. The old one goes first, because its end removes what is there.
         if !self.link.as_ref().is_some_and(Link::is_in_place) {
             self.link = None;
-            self.link = Some(Link::place(&self.spec, &self.path, &pair.path)?);
+            self.link = Some(Link::place(&self.path, &pair.path).map_err(not_linked)?);
         }
         let ours = pair
             .ours
@@ -106,91 +113,6 @@ impl Device for PtyDevice {
             line,
             outputs,
         }))
-    }
-}
-
-/// Both sides of a pseudo-terminal. Ours would read I/O errors while no program has the other one open, and the
-/// terminal would forget its raw mode; so we keep the other one open too.
-#[derive(Debug)]
-struct Pair {
-    ours: OwnedFd,
-    theirs: OwnedFd,
-    path: PathBuf,
-}
-
-impl Pair {
-    fn make() -> Result<Pair, (&'static str, io::Error)> {
-        fn doing(call: &'static str) -> impl Fn(Errno) -> (&'static str, io::Error) {
-            move |errno| (call, errno.into())
-        }
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let ours = openpt(flags).map_err(doing("openpt"))?;
-        grantpt(&ours).map_err(doing("grantpt"))?;
-        unlockpt(&ours).map_err(doing("unlockpt"))?;
-        rustix::io::ioctl_fionbio(&ours, true).map_err(doing("FIONBIO"))?;
-        let name = ptsname(&ours, Vec::new()).map_err(doing("ptsname"))?;
-        let theirs = ioctl_tiocgptpeer(&ours, flags).map_err(doing("TIOCGPTPEER"))?;
-        tty::set_raw(theirs.as_fd()).map_err(doing("TCSETS2"))?;
-        Ok(Pair {
-            ours,
-            theirs,
-            path: OsStr::from_bytes(name.to_bytes()).into(),
-        })
-    }
-}
-
-/// The link to a pseudo-terminal, removed when this is dropped.
-#[derive(Debug)]
-struct Link {
-    path: PathBuf,
-    target: PathBuf,
-}
-
-impl Link {
-    /// Makes the link. One that a crash left behind is replaced; anything else that stands there is not touched.
-    fn place(spec: &str, path: &Path, target: &Path) -> Result<Link, OpenError> {
-        let failed = |doing, source| OpenError::Io {
-            spec: spec.to_owned(),
-            doing,
-            source,
-        };
-        match fs::read_link(path) {
-            Ok(old) if old.starts_with("/dev/pts") => {
-                if let Some(pid) = tty::maker_of(&old) {
-                    return Err(OpenError::Busy {
-                        path: path.to_owned(),
-                        pid: Some(pid),
-                    });
-                }
-                fs::remove_file(path).map_err(|error| failed("removing the stale link", error))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(_) | Err(_) if fs::symlink_metadata(path).is_ok() => {
-                let error = "something else is there; choose another path, or remove it";
-                return Err(failed("making the link", io::Error::other(error)));
-            }
-            Ok(_) => {}
-            Err(error) => return Err(failed("making the link", error)),
-        }
-        std::os::unix::fs::symlink(target, path)
-            .map_err(|error| failed("making the link", error))?;
-        Ok(Link {
-            path: path.to_owned(),
-            target: target.to_owned(),
-        })
-    }
-
-    fn is_in_place(&self) -> bool {
-        fs::read_link(&self.path).is_ok_and(|target| target == self.target)
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if self.is_in_place() {
-            // Left behind, it is replaced by the next one that is made there.
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! The exclusive use of a terminal: taking it, giving it back, and who has it if not us.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::process;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock, fstat, major, minor};
 use rustix::io::Errno;
 use rustix::termios::{ioctl_tiocexcl, ioctl_tiocnxcl};
 
-use super::ioctl;
 use crate::OpenError;
+use crate::terminal::holders::holder_of;
+use crate::terminal::ioctl;
 
 /// The exclusive use of a terminal, given back when this is dropped. It holds a descriptor of its own, so it should
 /// be dropped after every other descriptor of the same opening: its close is the last one.
@@ -82,55 +82,6 @@ impl Drop for Claim {
 pub(super) fn is_pseudo_terminal(fd: BorrowedFd<'_>) -> bool {
     // UNIX98_PTY_SLAVE_MAJOR and the seven after it, admin-guide/devices.txt
     fstat(fd).is_ok_and(|stat| (136..=143).contains(&major(stat.st_rdev)))
-}
-
-/// A process that has `path` open, other than through `except`. As far as /proc shows: not other users' processes,
-/// unless we are root.
-pub(super) fn holder_of(path: &Path, except: Option<BorrowedFd<'_>>) -> Option<u32> {
-    let path = fs::canonicalize(path).ok()?;
-    let excepted = except.map(|fd| fd.as_raw_fd().to_string());
-    processes().find(|pid| {
-        open_files(*pid).any(|(number, file)| {
-            file == path && !(*pid == process::id() && Some(number) == excepted)
-        })
-    })
-}
-
-/// The process that made the pseudo-terminal whose terminal side is `path` and keeps both its sides open, as we do.
-pub(in crate::backend) fn maker_of(path: &Path) -> Option<u32> {
-    processes().find(|pid| {
-        let (mut terminal_side, mut other_side) = (false, false);
-        for (_, file) in open_files(*pid) {
-            terminal_side |= file == path;
-            other_side |= file == Path::new("/dev/ptmx") || file == Path::new("/dev/pts/ptmx");
-        }
-        terminal_side && other_side
-    })
-}
-
-/// At most this many processes, and this many files of each, are looked at: the answer only improves a message.
-const LOOK_AT: usize = 4096;
-
-fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .take(LOOK_AT)
-}
-
-/// The number and the target of each descriptor of a process.
-fn open_files(pid: u32) -> impl Iterator<Item = (String, PathBuf)> {
-    fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(LOOK_AT)
-        .filter_map(|entry| {
-            let number = entry.file_name().into_string().ok()?;
-            Some((number, fs::read_link(entry.path()).ok()?))
-        })
 }
 
 /// Who holds the `flock` on this file, from /proc/locks: `1: FLOCK ADVISORY WRITE 4711 00:18:3 0 EOF`.

@@ -1,22 +1,16 @@
 //! The tty backend: serial ports named by the path of their device file. Not by what USB calls them; that is `usb`.
 
 mod claim;
-mod ioctl;
 mod port;
-mod stream;
 mod sysfs;
-mod termios;
 
 use std::path::PathBuf;
 
 use crate::backend::{Backend, Device, FoundDevice};
 use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
 
-pub(super) use claim::maker_of;
 pub(super) use port::TtyPort;
-pub(super) use stream::Stream;
 pub(super) use sysfs::{SerialTty, System, UsbIdentity};
-pub(super) use termios::set_raw;
 
 /// Real serial ports by path, and the terminal side of pseudo-terminals.
 #[derive(Debug)]

@@ -14,9 +14,10 @@ use rustix::termios::{QueueSelector, tcflush, tcgetattr};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::claim::{self, Claim};
-use super::ioctl::{self, ModemBits, RawCounts};
-use super::stream::Stream;
-use super::termios::{self, Refusal};
+use crate::terminal::holders::holder_of;
+use crate::terminal::ioctl::{self, ModemBits, RawCounts};
+use crate::terminal::stream::Stream;
+use crate::terminal::termios::{self, Refusal};
 use crate::{
     FlowControl, InputSignals, LineSettings, OpenError, OutputChange, OutputSignals, Port,
     PortError, PortStatus, Purge,
@@ -293,7 +294,7 @@ fn open_file(spec: &str, path: &Path) -> Result<OwnedFd, OpenError> {
         Errno::NOENT | Errno::NXIO | Errno::NODEV => not_found(),
         Errno::BUSY => OpenError::Busy {
             path: path.to_owned(),
-            pid: claim::holder_of(path, None),
+            pid: holder_of(path, None),
         },
         Errno::ACCESS | Errno::PERM => denied(path),
         errno => OpenError::Io {

@@ -12,14 +12,14 @@ use crate::PortError;
 
 /// A non-blocking terminal descriptor, registered with the runtime.
 #[derive(Debug)]
-pub(in crate::backend) struct Stream {
+pub(crate) struct Stream {
     fd: Registered,
     device: String,
 }
 
 impl Stream {
     /// `fd` must be non-blocking; `device` is the spec for error messages. Must be called within a tokio runtime.
-    pub(in crate::backend) fn new(fd: OwnedFd, device: &str) -> io::Result<Stream> {
+    pub(crate) fn new(fd: OwnedFd, device: &str) -> io::Result<Stream> {
         Ok(Stream {
             fd: Registered::new(fd)?,
             device: device.to_owned(),
@@ -31,11 +31,32 @@ impl Stream {
     /// Readiness comes in edges: once it is cleared, only bytes that arrive later set it again. Clearing it after a
     /// short read, which saves the read that would say EAGAIN, is right because a terminal in raw mode cuts a read
     /// short only when its buffer ran empty, and every later refill wakes the reader, also one from the buffers
-    /// below it. (A terminal in packet mode also cuts a read after a status byte; none of ours is in that mode.)
-    pub(in crate::backend) fn poll_read(
+    /// below it.
+    #[cfg(feature = "backends")]
+    pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
+    ) -> Poll<Result<usize, PortError>> {
+        self.poll_read_once(cx, buf, true)
+    }
+
+    /// As [`Stream::poll_read`] of a terminal in packet mode, which also cuts a read short after a status byte: only
+    /// EAGAIN says that nothing is left.
+    #[cfg(feature = "virtual")]
+    pub(crate) fn poll_read_packet(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, PortError>> {
+        self.poll_read_once(cx, buf, false)
+    }
+
+    fn poll_read_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        short_is_empty: bool,
     ) -> Poll<Result<usize, PortError>> {
         loop {
             let mut ready = ready!(self.fd.poll_read_ready(cx))
@@ -43,7 +64,7 @@ impl Stream {
             match rustix::io::read(&self.fd, &mut *buf) {
                 Ok(0) => return Poll::Ready(Err(gone(&self.device, "hang-up".to_owned()))),
                 Ok(count) => {
-                    if count < buf.len() {
+                    if short_is_empty && count < buf.len() {
                         ready.clear_ready();
                     }
                     return Poll::Ready(Ok(count));
@@ -57,7 +78,7 @@ impl Stream {
 
     /// [`Port::poll_write`](crate::Port::poll_write). A short write means a full queue, and the driver wakes the
     /// writer when there is room again; so readiness is cleared after it as after a short read.
-    pub(in crate::backend) fn poll_write(
+    pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
@@ -80,11 +101,12 @@ impl Stream {
     }
 
     /// What an OS error means for this port: that the device is gone, or that one operation failed.
-    pub(in crate::backend) fn error(&self, doing: &'static str, errno: Errno) -> PortError {
+    pub(crate) fn error(&self, doing: &'static str, errno: Errno) -> PortError {
         self.io_error(doing, errno.into())
     }
 
-    pub(in crate::backend) fn device(&self) -> &str {
+    #[cfg(feature = "backends")]
+    pub(crate) fn device(&self) -> &str {
         &self.device
     }
 

@@ -2,6 +2,7 @@
 //! the runtime. Not what they are used for. The only file of the workspace with `unsafe`; every ioctl hands the kernel
 //! a live descriptor and, where the request has an operand, a pointer to a local of the type it is documented with.
 #![allow(unsafe_code)] // the one exception of the workspace, see above
+#![cfg_attr(not(feature = "backends"), allow(dead_code))] // a virtual device needs a part of this
 
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 use std::io;
@@ -15,24 +16,24 @@ use crate::ErrorCounters;
 
 /// A descriptor registered with the runtime. It cannot be taken out or exchanged, which is what makes it safe.
 #[derive(Debug)]
-pub(super) struct Registered(AsyncFd<OwnedFd>);
+pub(crate) struct Registered(AsyncFd<OwnedFd>);
 
 impl Registered {
     /// Must be called within a tokio runtime.
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Registered> {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Registered> {
         // SAFETY: an OwnedFd keeps its descriptor open, and the private field keeps the OwnedFd where it is.
         let registered = unsafe { AsyncFd::register(fd) }?;
         Ok(Registered(registered))
     }
 
-    pub(super) fn poll_read_ready(
+    pub(crate) fn poll_read_ready(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
         self.0.poll_read_ready(cx)
     }
 
-    pub(super) fn poll_write_ready(
+    pub(crate) fn poll_write_ready(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
@@ -48,23 +49,23 @@ impl AsFd for Registered {
 
 /// The modem lines as TIOCMGET has them: a set of `TIOCM_*` bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ModemBits(c_int);
+pub(crate) struct ModemBits(c_int);
 
 impl ModemBits {
-    pub(super) const NONE: ModemBits = ModemBits(0);
-    pub(super) const DTR: ModemBits = ModemBits(libc::TIOCM_DTR);
-    pub(super) const RTS: ModemBits = ModemBits(libc::TIOCM_RTS);
-    pub(super) const CTS: ModemBits = ModemBits(libc::TIOCM_CTS);
-    pub(super) const DSR: ModemBits = ModemBits(libc::TIOCM_DSR);
-    pub(super) const RI: ModemBits = ModemBits(libc::TIOCM_RI);
-    pub(super) const DCD: ModemBits = ModemBits(libc::TIOCM_CD);
+    pub(crate) const NONE: ModemBits = ModemBits(0);
+    pub(crate) const DTR: ModemBits = ModemBits(libc::TIOCM_DTR);
+    pub(crate) const RTS: ModemBits = ModemBits(libc::TIOCM_RTS);
+    pub(crate) const CTS: ModemBits = ModemBits(libc::TIOCM_CTS);
+    pub(crate) const DSR: ModemBits = ModemBits(libc::TIOCM_DSR);
+    pub(crate) const RI: ModemBits = ModemBits(libc::TIOCM_RI);
+    pub(crate) const DCD: ModemBits = ModemBits(libc::TIOCM_CD);
 
-    pub(super) fn has(self, line: ModemBits) -> bool {
+    pub(crate) fn has(self, line: ModemBits) -> bool {
         self.0 & line.0 != 0
     }
 
     #[must_use]
-    pub(super) fn with(self, line: ModemBits, asserted: bool) -> ModemBits {
+    pub(crate) fn with(self, line: ModemBits, asserted: bool) -> ModemBits {
         if asserted {
             ModemBits(self.0 | line.0)
         } else {
@@ -74,7 +75,7 @@ impl ModemBits {
 }
 
 /// TIOCMGET: the modem lines now. A device without them answers ENOTTY or EINVAL.
-pub(super) fn modem_lines(fd: BorrowedFd<'_>) -> Result<ModemBits, Errno> {
+pub(crate) fn modem_lines(fd: BorrowedFd<'_>) -> Result<ModemBits, Errno> {
     let mut bits: c_int = 0;
     // SAFETY: TIOCMGET writes one int.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCMGET, &mut bits) })?;
@@ -82,25 +83,25 @@ pub(super) fn modem_lines(fd: BorrowedFd<'_>) -> Result<ModemBits, Errno> {
 }
 
 /// TIOCMSET: drives all output lines at once.
-pub(super) fn set_modem_lines(fd: BorrowedFd<'_>, lines: ModemBits) -> Result<(), Errno> {
+pub(crate) fn set_modem_lines(fd: BorrowedFd<'_>, lines: ModemBits) -> Result<(), Errno> {
     // SAFETY: TIOCMSET reads one int.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCMSET, &lines.0) })
 }
 
 /// TIOCMBIS: asserts these output lines, and leaves the others.
-pub(super) fn assert_modem_lines(fd: BorrowedFd<'_>, lines: ModemBits) -> Result<(), Errno> {
+pub(crate) fn assert_modem_lines(fd: BorrowedFd<'_>, lines: ModemBits) -> Result<(), Errno> {
     // SAFETY: TIOCMBIS reads one int.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCMBIS, &lines.0) })
 }
 
 /// TIOCMBIC: releases these output lines, and leaves the others.
-pub(super) fn release_modem_lines(fd: BorrowedFd<'_>, lines: ModemBits) -> Result<(), Errno> {
+pub(crate) fn release_modem_lines(fd: BorrowedFd<'_>, lines: ModemBits) -> Result<(), Errno> {
     // SAFETY: TIOCMBIC reads one int.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCMBIC, &lines.0) })
 }
 
 /// TIOCSBRK, TIOCCBRK: begins or ends a break.
-pub(super) fn set_break(fd: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
+pub(crate) fn set_break(fd: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
     let request = if on { libc::TIOCSBRK } else { libc::TIOCCBRK };
     // SAFETY: neither has an operand.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), request) })
@@ -108,7 +109,7 @@ pub(super) fn set_break(fd: BorrowedFd<'_>, on: bool) -> Result<(), Errno> {
 
 /// TIOCGEXCL: whether somebody asked for exclusive use (TIOCEXCL). The kernel refuses a second open by itself, but
 /// not to root.
-pub(super) fn is_exclusive(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_exclusive(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut exclusive: c_int = 0;
     // SAFETY: TIOCGEXCL writes one int.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGEXCL, &mut exclusive) })?;
@@ -116,15 +117,24 @@ pub(super) fn is_exclusive(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 /// TIOCOUTQ: how many bytes were written and not yet sent.
-pub(super) fn output_queue(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+pub(crate) fn output_queue(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
     let mut bytes: c_int = 0;
     // SAFETY: TIOCOUTQ writes one int.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) })?;
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// TIOCINQ: how many bytes can be read now.
+#[cfg(feature = "virtual")]
+pub(crate) fn input_queue(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut bytes: c_int = 0;
+    // SAFETY: TIOCINQ, which is FIONREAD, writes one int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// TIOCGICOUNT: what the driver counted since it was loaded, in 32 bits that wrap.
-pub(super) fn error_counts(fd: BorrowedFd<'_>) -> Result<RawCounts, Errno> {
+pub(crate) fn error_counts(fd: BorrowedFd<'_>) -> Result<RawCounts, Errno> {
     let mut raw = SerialIcounter::default();
     // SAFETY: TIOCGICOUNT writes a struct serial_icounter_struct, which SerialIcounter mirrors.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGICOUNT, &mut raw) })?;
@@ -133,11 +143,11 @@ pub(super) fn error_counts(fd: BorrowedFd<'_>) -> Result<RawCounts, Errno> {
 
 /// What the driver counted at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct RawCounts(SerialIcounter);
+pub(crate) struct RawCounts(SerialIcounter);
 
 impl RawCounts {
     /// What came on top since `earlier`. Right as long as none of them wrapped twice between two looks.
-    pub(super) fn since(&self, earlier: &RawCounts) -> ErrorCounters {
+    pub(crate) fn since(&self, earlier: &RawCounts) -> ErrorCounters {
         let grown = |now: c_int, then: c_int| u64::from(now.wrapping_sub(then).cast_unsigned());
         let (now, then) = (&self.0, &earlier.0);
         ErrorCounters {
@@ -152,7 +162,7 @@ impl RawCounts {
 
 /// TIOCGSERIAL and TIOCSSERIAL: asks the driver to hand bytes over at once rather than to collect them (FTDI adapters
 /// otherwise hold them back for 16 ms). Does nothing when the driver does that already.
-pub(super) fn ask_for_low_latency(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn ask_for_low_latency(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     const ASYNC_LOW_LATENCY: c_int = 1 << 13; // linux/tty_flags.h
     let mut serial = SerialStruct::default();
     // SAFETY: TIOCGSERIAL writes a struct serial_struct, which SerialStruct mirrors.
@@ -217,8 +227,8 @@ struct SerialStruct {
 
 /// TIOCPKT: the master of a pseudo-terminal is told what happens to its terminal side, one byte before each read.
 /// Tests see by it whether a terminal was touched.
-#[cfg(test)]
-pub(super) fn set_packet_mode(master: BorrowedFd<'_>) -> Result<(), Errno> {
+#[cfg(any(test, feature = "virtual"))]
+pub(crate) fn set_packet_mode(master: BorrowedFd<'_>) -> Result<(), Errno> {
     let on: c_int = 1;
     // SAFETY: TIOCPKT reads one int.
     check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCPKT, &on) })

@@ -12,7 +12,7 @@ use crate::{Baud, DataBits, FlowControl, LineSettings, Parity, StopBits};
 
 /// Why settings were not taken.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// This cannot be expressed, or the driver knows nothing like it; what was in force before still is.
     Unsupported(String),
     /// The call that failed, and its error.
@@ -20,7 +20,8 @@ pub(super) enum Refusal {
 }
 
 /// Puts the terminal into raw mode, sets it up, and returns the settings it really took.
-pub(super) fn set_up(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSettings, Refusal> {
+#[cfg(feature = "backends")]
+pub(crate) fn set_up(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSettings, Refusal> {
     let before = get(fd)?;
     let mut termios = before.clone();
     make_raw(&mut termios);
@@ -29,7 +30,7 @@ pub(super) fn set_up(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSet
 
 /// Changes the settings of a terminal that is in raw mode, and returns those it really took. Equal settings do not
 /// touch it.
-pub(super) fn apply(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSettings, Refusal> {
+pub(crate) fn apply(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSettings, Refusal> {
     let before = get(fd)?;
     if decode(&before) == Some(wanted) {
         return Ok(wanted);
@@ -38,12 +39,24 @@ pub(super) fn apply(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSett
 }
 
 /// The settings in force; `None` at speed 0, the hung-up state that no setting of ours expresses.
-pub(super) fn in_force(fd: BorrowedFd<'_>) -> Result<Option<LineSettings>, Errno> {
+pub(crate) fn in_force(fd: BorrowedFd<'_>) -> Result<Option<LineSettings>, Errno> {
     tcgetattr(fd).map(|termios| decode(&termios))
 }
 
+/// EXTPROC: the other side of a pseudo-terminal does the line's processing, so the terminal does none of its own input,
+/// never echoes, and tells every change of its settings.
+#[cfg(feature = "virtual")]
+pub(crate) fn set_external(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut termios = tcgetattr(fd)?;
+    if termios.local_modes.contains(LocalModes::EXTPROC) {
+        return Ok(());
+    }
+    termios.local_modes |= LocalModes::EXTPROC;
+    tcsetattr(fd, OptionalActions::Now, &termios)
+}
+
 /// Puts the terminal into raw mode and leaves its line settings.
-pub(in crate::backend) fn set_raw(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn set_raw(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut termios = tcgetattr(fd)?;
     make_raw(&mut termios);
     tcsetattr(fd, OptionalActions::Now, &termios)
