@@ -236,5 +236,20 @@ mod tests {
         history.push(chunk.clone());
         assert_eq!(history.read(0, usize::MAX).as_ptr(), chunk.as_ptr());
         assert_eq!(history.read(100, 50).as_ptr(), chunk[100..].as_ptr());
+        for _ in 0..1000 {
+            history.push(Bytes::from_static(&[8; 50]));
+        }
+        assert_eq!(
+            history.read(0, usize::MAX).as_ptr(),
+            chunk.as_ptr(),
+            "nor are they merged with small ones"
+        );
+        assert!(
+            history
+                .chunks
+                .iter()
+                .skip(1)
+                .all(|chunk| chunk.bytes.len() < 2 * SMALL)
+        );
     }
 }

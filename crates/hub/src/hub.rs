@@ -1,24 +1,27 @@
 //! The hub itself: the public methods, and how its parts are wired. Each part's own rules are in its own file.
 
+mod permission;
+mod telling;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use uart_iface::{InputSignals, LineSettings, OutputSignals, Purge};
+use uart_iface::{InputSignals, Purge};
 
-use crate::arbiter::{Arbiter, Denied};
-use crate::ask::{Accepted, Asks};
-use crate::client::{Client, Closing, News, UNREAD_BYTES, UNREAD_NOTICES, Wakes};
+use crate::arbiter::Arbiter;
+use crate::ask::Asks;
+use crate::client::{Client, Closing, News, Wakes};
 use crate::history::History;
-use crate::reader::{self, Reader, Taken};
+use crate::reader::{self, Reader};
 use crate::sequencer::Sequencer;
 use crate::time::earlier;
 use crate::transmit::{Pacing, Turn, WriteQueue};
-use crate::writer::{WriterId, Writers};
+use crate::writer::Writers;
 use crate::{
-    Access, Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, CloseReason,
-    Control, ControlError, ControlId, Counters, DeviceState, Epoch, GapWhy, HubInfo, Notice,
-    Offset, OnLag, Profile, Refusal, ReplyEnd, Sequence, WritePolicy,
+    Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
+    Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, Profile, Refusal, Sequence,
+    WritePolicy,
 };
 
 /// What a hub is made with.
@@ -367,10 +370,12 @@ impl Hub {
             reader.consider_stall(now, &self.history, self.can_pause);
         }
         let (writer, split_off) = self.writers.attach(id, writer.as_deref(), access);
-        if let Some((displaced, own)) = split_off
-            && let Some(displaced) = self.clients.get_mut(&displaced)
+        if let Some((displaced_id, own)) = split_off
+            && let Some(displaced) = self.clients.get_mut(&displaced_id)
         {
             displaced.writer = own;
+            // While the port shuts down, that may have been the last thing it was owed.
+            self.wakes.news(displaced_id, &mut displaced.wake);
         }
         let end = Offset(self.history.end());
         let offset = reader.as_ref().map_or(end, Reader::first);
@@ -614,101 +619,6 @@ impl Hub {
         next
     }
 
-    // --- who may
-
-    fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {
-        let client = self
-            .clients
-            .get(&client)
-            .filter(|client| !client.is_cut())
-            .ok_or(Refusal::NotAttached)?;
-        if self.shutting_down {
-            Err(Refusal::Shutdown)
-        } else {
-            Ok(client)
-        }
-    }
-
-    /// Whether this client may write, ask and control. Says as which writer.
-    fn may_write(&self, id: ClientId) -> Result<WriterId, Refusal> {
-        let client = self.accepting(id)?;
-        let allowed = self.arbiter.may_write(id, client.access);
-        allowed.map_err(|denied| self.refusal(denied, client.access))?;
-        Ok(client.writer)
-    }
-
-    fn check_present(&self) -> Result<(), Refusal> {
-        match &self.state {
-            DeviceState::Present { .. } => Ok(()),
-            DeviceState::Absent { reason } => Err(Refusal::Absent {
-                reason: reason.clone(),
-            }),
-        }
-    }
-
-    fn accept_ask(&mut self, id: AskId, client: ClientId, ask: Ask) -> Result<Accepted, Refusal> {
-        self.may_write(client)?;
-        let profile = ask
-            .profile
-            .or_else(|| self.config.profile.clone())
-            .ok_or(Refusal::NoProfile)?;
-        match &profile.end {
-            // Nothing could ever be told from an empty prompt.
-            ReplyEnd::Prompt(prompt) if prompt.is_empty() => return Err(Refusal::NoProfile),
-            ReplyEnd::None => {}
-            _ if ask.command.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
-                return Err(Refusal::NotOneLine);
-            }
-            _ => {}
-        }
-        self.check_present()?;
-        self.check_unread(client)?;
-        self.asks.room_for(ask.command.len())?;
-        let timeout = ask.timeout.unwrap_or(profile.timeout);
-        Ok(Accepted {
-            id,
-            turn: self.new_turn(),
-            command: ask.command,
-            profile,
-            timeout,
-        })
-    }
-
-    /// Who does not read its replies gets no more of them.
-    fn check_unread(&self, client: ClientId) -> Result<(), Refusal> {
-        let unread = self.clients.get(&client).map_or(0, Client::unread_bytes);
-        if unread > UNREAD_BYTES {
-            return Err(Refusal::Busy {
-                what: "bytes of unread replies",
-                queued: unread,
-                limit: UNREAD_BYTES,
-            });
-        }
-        Ok(())
-    }
-
-    fn lease_changed(
-        &mut self,
-        access: Access,
-        result: Result<bool, Denied>,
-    ) -> Result<(), Refusal> {
-        if result.map_err(|denied| self.refusal(denied, access))? {
-            self.publish(|news, _| news.lease = true);
-        }
-        Ok(())
-    }
-
-    fn refusal(&self, denied: Denied, has: Access) -> Refusal {
-        denied.refusal(has, |holder| self.label(holder))
-    }
-
-    fn label(&self, client: ClientId) -> String {
-        self.clients
-            .get(&client)
-            .map(|client| client.label.clone())
-            .unwrap_or_default()
-    }
-
     // --- what is written
 
     /// Begins the next ask if it came before the next write.
@@ -747,234 +657,6 @@ impl Hub {
         self.counters.bytes_write_lost += lost;
         self.tell_writers(losers);
         self.tell_room();
-    }
-
-    // --- what is told
-
-    fn next_notice(&mut self, now: Instant, id: ClientId, limit: usize) -> Option<Notice> {
-        let client = self.clients.get_mut(&id)?;
-        if let Some(end) = client.pop_end() {
-            return Some(end);
-        }
-        if let Some(news) = self.next_news(id) {
-            return Some(news);
-        }
-        let client = self.clients.get_mut(&id)?;
-        if matches!(client.closing, Closing::Told) {
-            return None;
-        }
-        if let Some(about_writes) = self.writers.poll_notice(client.writer) {
-            return Some(about_writes);
-        }
-        let reason = match &client.closing {
-            Closing::Now(reason) => Some(reason.clone()),
-            Closing::Owed(end) => {
-                let data = client
-                    .reader
-                    .as_ref()
-                    .is_some_and(|reader| *end > 0 && reader.has_until(*end));
-                let owed = data
-                    || self.asks.has(id)
-                    || self.sequencer.has(id)
-                    || self.writers.has_queued(client.writer);
-                (!owed).then_some(CloseReason::Shutdown)
-            }
-            Closing::No | Closing::Told => None,
-        };
-        if let Some(reason) = reason {
-            client.closing = Closing::Told;
-            client.reader = None;
-            self.update_paused();
-            return Some(Notice::Closed(reason));
-        }
-        let reader = client.reader.as_mut().filter(|_| limit > 0)?;
-        let stalled = reader.stalls();
-        let taken = reader.take(now, &self.history, limit)?;
-        if stalled && !reader.stalls() {
-            self.update_paused();
-        }
-        Some(match taken {
-            Taken::Data { offset, bytes } => Notice::Data { offset, bytes },
-            Taken::Gap { from, to, why } => {
-                self.counters.gaps += 1;
-                if why != GapWhy::NewEpoch {
-                    self.counters.gap_bytes += to.0 - from.0;
-                }
-                Notice::Gap { from, to, why }
-            }
-        })
-    }
-
-    fn next_news(&mut self, id: ClientId) -> Option<Notice> {
-        let news = &mut self.clients.get_mut(&id)?.news;
-        if news.state {
-            // The state says line settings and signals as well.
-            *news = News {
-                lease: news.lease,
-                ..News::default()
-            };
-            let (at, losses) = (Offset(self.state_at), self.counters.device_losses);
-            return Some(Notice::State {
-                state: self.state.clone(),
-                at,
-                losses,
-            });
-        }
-        if let DeviceState::Present {
-            line,
-            outputs,
-            inputs,
-        } = self.state
-        {
-            if std::mem::take(&mut news.line) {
-                return Some(Notice::Line(line));
-            }
-            if std::mem::take(&mut news.signals) {
-                return Some(Notice::Signals { outputs, inputs });
-            }
-        }
-        if std::mem::take(&mut news.lease) {
-            let holder = self.arbiter.holder();
-            let yours = holder == Some(id);
-            return Some(Notice::Lease {
-                holder: holder.map(|holder| self.label(holder)),
-                yours,
-            });
-        }
-        None
-    }
-
-    /// Notes news for every client and wakes those who got some. `note` is told whether the client is a reader.
-    fn publish(&mut self, note: impl Fn(&mut News, bool)) {
-        for (&id, client) in &mut self.clients {
-            if client.is_cut() {
-                continue;
-            }
-            note(&mut client.news, client.reader.is_some());
-            self.wakes.news(id, &mut client.wake);
-        }
-    }
-
-    /// Changes what is known about the present device, and tells readers if that is a change.
-    fn update_present(
-        &mut self,
-        change: impl FnOnce(&mut LineSettings, &mut OutputSignals, &mut InputSignals),
-    ) {
-        let DeviceState::Present {
-            line,
-            outputs,
-            inputs,
-        } = &mut self.state
-        else {
-            return;
-        };
-        let before = (*line, *outputs, *inputs);
-        change(line, outputs, inputs);
-        let (new_line, new_signals) = (
-            before.0 != *line,
-            (before.1, before.2) != (*outputs, *inputs),
-        );
-        if new_line || new_signals {
-            self.publish(|news, is_reader| {
-                news.line |= new_line && is_reader;
-                news.signals |= new_signals && is_reader;
-            });
-        }
-    }
-
-    fn tell_writers(&mut self, writers: impl IntoIterator<Item = WriterId>) {
-        for writer in writers {
-            let Some(id) = self.writers.owner(writer) else {
-                continue;
-            };
-            let Some(client) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            self.wakes.news(id, &mut client.wake);
-        }
-    }
-
-    fn tell_room(&mut self) {
-        if self.writes.room() == 0 {
-            return;
-        }
-        for id in self.wakes.take_for_room() {
-            if let Some(client) = self.clients.get_mut(&id) {
-                self.wakes.room(id, &mut client.wake);
-            }
-        }
-    }
-
-    /// Tells the ends that the parts have come to.
-    fn settle(&mut self, now: Instant) {
-        while let Some((client, ask, outcome)) = self.asks.poll_end() {
-            self.end_ask(now, client, ask, outcome);
-        }
-        while let Some((client, control, result)) = self.sequencer.poll_end() {
-            self.end_control(now, client, control, result);
-        }
-    }
-
-    fn end_ask(&mut self, now: Instant, client: ClientId, ask: AskId, outcome: AskOutcome) {
-        match outcome {
-            AskOutcome::Reply { .. } => self.counters.asks_replied += 1,
-            AskOutcome::TimedOut { .. } => self.counters.asks_timed_out += 1,
-            _ => self.counters.asks_failed += 1,
-        }
-        self.end(now, client, Notice::AskDone { ask, outcome });
-    }
-
-    fn end_control(
-        &mut self,
-        now: Instant,
-        id: ClientId,
-        control: ControlId,
-        result: Result<ActionDone, ControlError>,
-    ) {
-        self.end(now, id, Notice::ControlDone { control, result });
-    }
-
-    fn end(&mut self, now: Instant, id: ClientId, end: Notice) {
-        let Some(client) = self.clients.get_mut(&id) else {
-            return;
-        };
-        client.push_end(end);
-        self.wakes.news(id, &mut client.wake);
-        let notices = client.unread() + self.writers.untold_losses(client.writer);
-        if notices > UNREAD_NOTICES && !client.is_cut() {
-            self.cut(now, id, CloseReason::Unread { notices });
-        }
-    }
-
-    /// Cuts a client off: it is told why, and nothing is done for it any more.
-    fn cut(&mut self, now: Instant, id: ClientId, reason: CloseReason) {
-        let unread = matches!(reason, CloseReason::Unread { .. });
-        if !unread {
-            self.counters.cuts += 1;
-            // It is told the ends of its asks before it is told that it is cut off.
-            self.asks.cancel_all(now, id);
-            self.settle(now);
-        }
-        if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.is_cut()) {
-            if unread {
-                client.forget_ends();
-            }
-            client.closing = Closing::Now(reason);
-            client.reader = None;
-            self.wakes.news(id, &mut client.wake);
-        }
-        self.asks.cancel_all(now, id);
-        self.release_lease(now, id);
-        self.update_paused();
-        self.settle(now);
-    }
-
-    fn update_paused(&mut self) {
-        self.paused = self
-            .clients
-            .values()
-            .filter_map(|client| client.reader.as_ref())
-            .any(Reader::stalls);
     }
 
     fn is_present(&self) -> bool {

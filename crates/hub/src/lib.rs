@@ -10,7 +10,9 @@
 //! - **`poll_*`**: what to do now. After any of the above, the owner asks `poll_wake` until it has nothing more, and the
 //!   port's task does `poll_action`, `poll_transmit`, and sleeps until `poll_timeout`.
 //!
-//! The port's task must read the UART until it has nothing more *before* it transmits: that is what makes "bytes which
+//! The port's task reads at most [`Hub::read_size`] bytes at once, and not while [`Hub::reading_paused`], which any of
+//! these methods may change: that is what makes "a laggard that is waited for loses nothing" true.
+//! It must read the UART until it has nothing more *before* it transmits: that is what makes "bytes which
 //! arrived before the command are never part of its reply" true.
 
 mod arbiter;

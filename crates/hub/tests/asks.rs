@@ -1,6 +1,6 @@
 //! Asks against a scripted board: replies that come late, early, twice, in pieces, garbled, endlessly or not at all.
 
-#![allow(clippy::unwrap_used)] // a panic is how a test fails
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
 mod support;
 
@@ -142,6 +142,28 @@ fn a_write_the_uart_has_begun_to_take_is_finished_before_an_ask() {
     bench.hub.handle_transmitted(bench.now, 4);
     bench.ask(a, "ask");
     assert_eq!(bench.transmit(), b"456789ask\r");
+}
+
+#[test]
+fn an_older_ask_does_not_come_between_the_parts_of_a_write() {
+    let mut bench = with(line());
+    let a = bench.attach(client("a"));
+    let b = bench.attach(client("b"));
+    bench.ask(a, "a1");
+    bench.ask(a, "a2");
+    bench.write(b, "write").unwrap();
+    let next = bench.ask(b, "b1");
+    assert_eq!(bench.transmit(), b"a1\r");
+    bench.data("OK\n");
+    assert!(
+        bench
+            .hub
+            .poll_transmit(bench.now)
+            .is_some_and(|bytes| bytes == "write")
+    );
+    bench.hub.handle_transmitted(bench.now, 2);
+    bench.hub.cancel(bench.now, b, next);
+    assert_eq!(bench.transmit(), b"itea2\r");
 }
 
 #[test]
@@ -288,6 +310,17 @@ fn refusals_come_as_ends() {
         );
         assert_eq!(bench.end(a), end);
     }
+    let hours = Duration::from_secs(7200);
+    let ask = Ask {
+        command: "x".into(),
+        profile: Some(line()),
+        timeout: Some(hours),
+    };
+    bench.hub.ask(bench.now, a, ask);
+    assert_eq!(
+        bench.end(a),
+        "<refused: a timeout of 7200s is too long, 3600s is the longest>"
+    );
     for _ in 0..2 {
         bench.hub.ask(
             bench.now,
@@ -312,7 +345,7 @@ fn refusals_come_as_ends() {
         },
     );
     assert_eq!(bench.end(a), "<refused: the device is absent: unplugged>");
-    assert_eq!(bench.hub.info().counters.asks_failed, 8);
+    assert_eq!(bench.hub.info().counters.asks_failed, 9);
 }
 
 #[test]
@@ -592,7 +625,14 @@ fn an_ask_behind_a_uart_that_takes_nothing_times_out() {
     bench.hub.handle_transmitted(bench.now, 1);
     bench.pass(TIMEOUT - MS);
     assert_eq!(bench.ends(a), []);
-    assert_eq!(bench.transmit(), b"tucktwo\r");
+    bench.ask(a, "three");
+    bench.pass(MS);
+    assert_eq!(
+        bench.end(a),
+        "<timed out: >",
+        "the UART took one byte, and then none for as long as the timeout"
+    );
+    assert_eq!(bench.transmit(), b"tuckthree\r");
     bench.data("yes\r\n");
     assert_eq!(bench.end(a), "yes");
 }
@@ -779,12 +819,29 @@ fn once_the_owed_prompts_have_come_the_next_ask_does_not_wait_longer() {
     bench.pass(TIMEOUT);
     assert_eq!(bench.transmit(), b"\r");
     bench.pass(10 * MS);
-    bench.data("late reply\r\n=> \r\n");
+    bench.data("late reply\r\n=> ");
     bench.pass(60 * MS);
     assert_eq!(bench.transmit(), b"", "one prompt is still owed");
-    bench.data("=> ");
+    bench.data("\r\n=> ");
     bench.pass(49 * MS);
     assert_eq!(bench.transmit(), b"", "not quiet for long enough");
+    bench.pass(MS);
+    assert_eq!(bench.transmit(), b"next\r");
+}
+
+#[test]
+fn once_the_owed_line_has_come_there_must_be_quiet() {
+    let mut bench = with(line());
+    let a = bench.attach(client("a"));
+    bench.ask(a, "slow");
+    bench.ask(a, "next");
+    bench.transmit();
+    bench.pass(TIMEOUT);
+    for late in ["late reply\r\n", "and more of it\r\n"] {
+        bench.data(late);
+        bench.pass(49 * MS);
+        assert_eq!(bench.transmit(), b"");
+    }
     bench.pass(MS);
     assert_eq!(bench.transmit(), b"next\r");
 }

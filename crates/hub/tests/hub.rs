@@ -1,6 +1,6 @@
 //! What clients of one port see of each other and of the device: one behaviour a test.
 
-#![allow(clippy::unwrap_used)] // a panic is how a test fails
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
 mod support;
 
@@ -207,6 +207,63 @@ fn a_laggard_that_stopped_delays_the_others_by_the_grace_only_and_once() {
         panic!()
     };
     assert_eq!(to, bench.hub.info().start);
+}
+
+#[test]
+fn a_reader_that_had_nothing_to_take_has_not_stopped() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    let idle = bench.attach(reader("idle", ReadFrom::Live));
+    bench.pass(Duration::from_secs(10));
+    bench.data([0; 250]);
+    bench.pass(30 * MS);
+    bench.data([0; 250]);
+    bench.data([0; 250]);
+    bench.data([0; 250]);
+    assert!(bench.hub.reading_paused(), "it had 30 ms so far");
+    bench.pass(19 * MS);
+    assert!(bench.hub.reading_paused());
+    bench.hub.poll_notice(bench.now, idle, 1);
+    bench.pass(49 * MS);
+    assert!(bench.hub.reading_paused(), "it took something");
+    bench.pass(MS);
+    assert!(!bench.hub.reading_paused());
+}
+
+#[test]
+fn nobody_waits_for_a_reader_that_stopped_before_it_lagged() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    bench.attach(reader("stopped", ReadFrom::Live));
+    bench.data([0; 250]);
+    bench.pass(50 * MS);
+    for _ in 0..10 {
+        bench.data([0; 250]);
+        assert!(!bench.hub.reading_paused());
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_reader_whose_byte_is_gone_already() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        ..config()
+    });
+    let slow = bench.attach(reader("slow", ReadFrom::Live));
+    bench.data([0; 800]);
+    assert!(bench.hub.reading_paused());
+    bench.data([0; 800]);
+    assert!(!bench.hub.reading_paused());
+    let gap = Notice::Gap {
+        from: Offset(0),
+        to: Offset(600),
+        why: GapWhy::Lagged,
+    };
+    assert_eq!(bench.poll(slow), Some(gap));
 }
 
 #[test]
@@ -632,6 +689,30 @@ fn shutting_down_owes_what_is_under_way() {
     );
     let late = bench.attach(reader("late", ReadFrom::Start));
     assert_eq!(bench.notices(late), [Notice::Closed(CloseReason::Shutdown)]);
+}
+
+#[test]
+fn shutting_down_wakes_a_client_whose_writes_have_become_another_ones() {
+    let mut bench = Bench::new(config());
+    let named = || Attach {
+        writer: Some("logger".into()),
+        ..client("a")
+    };
+    let first = bench.attach(named());
+    bench.write(first, "x").unwrap();
+    bench.hub.shut_down(bench.now);
+    assert_eq!(
+        bench.notices(first),
+        [],
+        "it waits for what becomes of its byte"
+    );
+    bench.wakes();
+    let second = bench.attach(named());
+    assert_eq!(bench.wakes(), [first, second]);
+    assert_eq!(
+        bench.notices(first),
+        [Notice::Closed(CloseReason::Shutdown)]
+    );
 }
 
 #[test]

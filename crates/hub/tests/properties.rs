@@ -2,7 +2,7 @@
 //! no byte duplicated, reordered or silently missing in either direction; every ask and every control operation ends
 //! exactly once; bounds hold; nobody sleeps through news; deadlines make progress.
 
-#![allow(clippy::unwrap_used)] // a panic is how a test fails
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
 mod support;
 

@@ -1,0 +1,120 @@
+//! What the hub accepts, from whom, and with which words it refuses. The rules of the lease are in `arbiter`.
+
+use std::time::Duration;
+
+use super::Hub;
+use crate::arbiter::Denied;
+use crate::ask::Accepted;
+use crate::client::{Client, UNREAD_BYTES};
+use crate::writer::WriterId;
+use crate::{Access, Ask, AskId, ClientId, DeviceState, Refusal, ReplyEnd};
+
+/// The longest timeout of an ask: nobody else can write while it runs, so a typing error should not take a day.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
+impl Hub {
+    pub(super) fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {
+        let client = self
+            .clients
+            .get(&client)
+            .filter(|client| !client.is_cut())
+            .ok_or(Refusal::NotAttached)?;
+        if self.shutting_down {
+            Err(Refusal::Shutdown)
+        } else {
+            Ok(client)
+        }
+    }
+
+    /// Whether this client may write, ask and control. Says as which writer.
+    pub(super) fn may_write(&self, id: ClientId) -> Result<WriterId, Refusal> {
+        let client = self.accepting(id)?;
+        let allowed = self.arbiter.may_write(id, client.access);
+        allowed.map_err(|denied| self.refusal(denied, client.access))?;
+        Ok(client.writer)
+    }
+
+    pub(super) fn check_present(&self) -> Result<(), Refusal> {
+        match &self.state {
+            DeviceState::Present { .. } => Ok(()),
+            DeviceState::Absent { reason } => Err(Refusal::Absent {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn accept_ask(
+        &mut self,
+        id: AskId,
+        client: ClientId,
+        ask: Ask,
+    ) -> Result<Accepted, Refusal> {
+        self.may_write(client)?;
+        let profile = ask
+            .profile
+            .or_else(|| self.config.profile.clone())
+            .ok_or(Refusal::NoProfile)?;
+        match &profile.end {
+            // Nothing could ever be told from an empty prompt.
+            ReplyEnd::Prompt(prompt) if prompt.is_empty() => return Err(Refusal::NoProfile),
+            ReplyEnd::None => {}
+            _ if ask.command.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
+                return Err(Refusal::NotOneLine);
+            }
+            _ => {}
+        }
+        self.check_present()?;
+        self.check_unread(client)?;
+        self.asks.room_for(ask.command.len())?;
+        let timeout = ask.timeout.unwrap_or(profile.timeout);
+        if timeout > LONGEST_TIMEOUT {
+            return Err(Refusal::TooLong {
+                what: "a timeout",
+                asked: timeout,
+                limit: LONGEST_TIMEOUT,
+            });
+        }
+        Ok(Accepted {
+            id,
+            turn: self.new_turn(),
+            command: ask.command,
+            profile,
+            timeout,
+        })
+    }
+
+    /// Who does not read its replies gets no more of them.
+    pub(super) fn check_unread(&self, client: ClientId) -> Result<(), Refusal> {
+        let unread = self.clients.get(&client).map_or(0, Client::unread_bytes);
+        if unread > UNREAD_BYTES {
+            return Err(Refusal::Busy {
+                what: "bytes of unread replies",
+                queued: unread,
+                limit: UNREAD_BYTES,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn lease_changed(
+        &mut self,
+        access: Access,
+        result: Result<bool, Denied>,
+    ) -> Result<(), Refusal> {
+        if result.map_err(|denied| self.refusal(denied, access))? {
+            self.publish(|news, _| news.lease = true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn refusal(&self, denied: Denied, has: Access) -> Refusal {
+        denied.refusal(has, |holder| self.label(holder))
+    }
+
+    pub(super) fn label(&self, client: ClientId) -> String {
+        self.clients
+            .get(&client)
+            .map(|client| client.label.clone())
+            .unwrap_or_default()
+    }
+}

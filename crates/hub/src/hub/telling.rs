@@ -1,0 +1,254 @@
+//! What the hub tells whom: the next notice of a client, news for all of them, ends, and being cut off.
+//! What a client has yet to be told is kept in `client`.
+
+use std::time::Instant;
+
+use uart_iface::{InputSignals, LineSettings, OutputSignals};
+
+use super::Hub;
+use crate::client::{Closing, News, UNREAD_NOTICES};
+use crate::reader::{Reader, Taken};
+use crate::writer::WriterId;
+use crate::{
+    ActionDone, AskId, AskOutcome, ClientId, CloseReason, ControlError, ControlId, DeviceState,
+    GapWhy, Notice, Offset,
+};
+
+impl Hub {
+    pub(super) fn next_notice(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        limit: usize,
+    ) -> Option<Notice> {
+        let client = self.clients.get_mut(&id)?;
+        if let Some(end) = client.pop_end() {
+            return Some(end);
+        }
+        if let Some(news) = self.next_news(id) {
+            return Some(news);
+        }
+        let client = self.clients.get_mut(&id)?;
+        if matches!(client.closing, Closing::Told) {
+            return None;
+        }
+        if let Some(about_writes) = self.writers.poll_notice(client.writer) {
+            return Some(about_writes);
+        }
+        let reason = match &client.closing {
+            Closing::Now(reason) => Some(reason.clone()),
+            Closing::Owed(end) => {
+                let data = client
+                    .reader
+                    .as_ref()
+                    .is_some_and(|reader| *end > 0 && reader.has_until(*end));
+                let owed = data
+                    || self.asks.has(id)
+                    || self.sequencer.has(id)
+                    || self.writers.has_queued(client.writer);
+                (!owed).then_some(CloseReason::Shutdown)
+            }
+            Closing::No | Closing::Told => None,
+        };
+        if let Some(reason) = reason {
+            client.closing = Closing::Told;
+            client.reader = None;
+            self.update_paused();
+            return Some(Notice::Closed(reason));
+        }
+        let reader = client.reader.as_mut().filter(|_| limit > 0)?;
+        let stalled = reader.stalls();
+        let taken = reader.take(now, &self.history, limit)?;
+        if stalled && !reader.stalls() {
+            self.update_paused();
+        }
+        Some(match taken {
+            Taken::Data { offset, bytes } => Notice::Data { offset, bytes },
+            Taken::Gap { from, to, why } => {
+                self.counters.gaps += 1;
+                if why != GapWhy::NewEpoch {
+                    self.counters.gap_bytes += to.0 - from.0;
+                }
+                Notice::Gap { from, to, why }
+            }
+        })
+    }
+
+    pub(super) fn next_news(&mut self, id: ClientId) -> Option<Notice> {
+        let news = &mut self.clients.get_mut(&id)?.news;
+        if news.state {
+            // The state says line settings and signals as well.
+            *news = News {
+                lease: news.lease,
+                ..News::default()
+            };
+            let (at, losses) = (Offset(self.state_at), self.counters.device_losses);
+            return Some(Notice::State {
+                state: self.state.clone(),
+                at,
+                losses,
+            });
+        }
+        if let DeviceState::Present {
+            line,
+            outputs,
+            inputs,
+        } = self.state
+        {
+            if std::mem::take(&mut news.line) {
+                return Some(Notice::Line(line));
+            }
+            if std::mem::take(&mut news.signals) {
+                return Some(Notice::Signals { outputs, inputs });
+            }
+        }
+        if std::mem::take(&mut news.lease) {
+            let holder = self.arbiter.holder();
+            let yours = holder == Some(id);
+            return Some(Notice::Lease {
+                holder: holder.map(|holder| self.label(holder)),
+                yours,
+            });
+        }
+        None
+    }
+
+    /// Notes news for every client and wakes those who got some. `note` is told whether the client is a reader.
+    pub(super) fn publish(&mut self, note: impl Fn(&mut News, bool)) {
+        for (&id, client) in &mut self.clients {
+            if client.is_cut() {
+                continue;
+            }
+            note(&mut client.news, client.reader.is_some());
+            self.wakes.news(id, &mut client.wake);
+        }
+    }
+
+    /// Changes what is known about the present device, and tells readers if that is a change.
+    pub(super) fn update_present(
+        &mut self,
+        change: impl FnOnce(&mut LineSettings, &mut OutputSignals, &mut InputSignals),
+    ) {
+        let DeviceState::Present {
+            line,
+            outputs,
+            inputs,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let before = (*line, *outputs, *inputs);
+        change(line, outputs, inputs);
+        let (new_line, new_signals) = (
+            before.0 != *line,
+            (before.1, before.2) != (*outputs, *inputs),
+        );
+        if new_line || new_signals {
+            self.publish(|news, is_reader| {
+                news.line |= new_line && is_reader;
+                news.signals |= new_signals && is_reader;
+            });
+        }
+    }
+
+    pub(super) fn tell_writers(&mut self, writers: impl IntoIterator<Item = WriterId>) {
+        for writer in writers {
+            let Some(id) = self.writers.owner(writer) else {
+                continue;
+            };
+            let Some(client) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            self.wakes.news(id, &mut client.wake);
+        }
+    }
+
+    pub(super) fn tell_room(&mut self) {
+        if self.writes.room() == 0 {
+            return;
+        }
+        for id in self.wakes.take_for_room() {
+            if let Some(client) = self.clients.get_mut(&id) {
+                self.wakes.room(id, &mut client.wake);
+            }
+        }
+    }
+
+    /// Tells the ends that the parts have come to.
+    pub(super) fn settle(&mut self, now: Instant) {
+        while let Some((client, ask, outcome)) = self.asks.poll_end() {
+            self.end_ask(now, client, ask, outcome);
+        }
+        while let Some((client, control, result)) = self.sequencer.poll_end() {
+            self.end_control(now, client, control, result);
+        }
+    }
+
+    pub(super) fn end_ask(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        ask: AskId,
+        outcome: AskOutcome,
+    ) {
+        match outcome {
+            AskOutcome::Reply { .. } => self.counters.asks_replied += 1,
+            AskOutcome::TimedOut { .. } => self.counters.asks_timed_out += 1,
+            _ => self.counters.asks_failed += 1,
+        }
+        self.end(now, client, Notice::AskDone { ask, outcome });
+    }
+
+    pub(super) fn end_control(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        control: ControlId,
+        result: Result<ActionDone, ControlError>,
+    ) {
+        self.end(now, id, Notice::ControlDone { control, result });
+    }
+
+    pub(super) fn end(&mut self, now: Instant, id: ClientId, end: Notice) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        client.push_end(end);
+        self.wakes.news(id, &mut client.wake);
+        let notices = client.unread() + self.writers.untold_losses(client.writer);
+        if notices > UNREAD_NOTICES && !client.is_cut() {
+            self.cut(now, id, CloseReason::Unread { notices });
+        }
+    }
+
+    /// Cuts a client off: it is told why, and nothing is done for it any more.
+    pub(super) fn cut(&mut self, now: Instant, id: ClientId, reason: CloseReason) {
+        let unread = matches!(reason, CloseReason::Unread { .. });
+        if !unread {
+            self.counters.cuts += 1;
+            // It is told the ends of its asks before it is told that it is cut off.
+            self.asks.cancel_all(now, id);
+            self.settle(now);
+        }
+        if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.is_cut()) {
+            if unread {
+                client.forget_ends();
+            }
+            client.closing = Closing::Now(reason);
+            client.reader = None;
+            self.wakes.news(id, &mut client.wake);
+        }
+        self.asks.cancel_all(now, id);
+        self.release_lease(now, id);
+        self.update_paused();
+        self.settle(now);
+    }
+
+    pub(super) fn update_paused(&mut self) {
+        self.paused = self
+            .clients
+            .values()
+            .filter_map(|client| client.reader.as_ref())
+            .any(Reader::stalls);
+    }
+}
