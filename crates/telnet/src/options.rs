@@ -120,6 +120,16 @@ impl Options {
         }
     }
 
+    /// The peer sent a subnegotiation of an option. If our wish for the option has had no answer, this is one: who uses an
+    /// option performs it. Gives the side whose option is on by that.
+    pub(crate) fn handle_use(&mut self, option: TelnetOption) -> Option<Side> {
+        let side = [Side::Him, Side::Us]
+            .into_iter()
+            .find(|side| *self.state_mut(*side, option) == State::WantYes)?;
+        *self.state_mut(side, option) = State::Yes;
+        Some(side)
+    }
+
     /// We want an option on or off. Gives the verb to send, if any is needed now.
     pub(crate) fn want(&mut self, side: Side, option: TelnetOption, on: bool) -> Option<Verb> {
         let state = self.state_mut(side, option);
@@ -266,6 +276,29 @@ mod tests {
         assert_eq!(options.want(Side::Him, OPTION, true), Some(Verb::Do));
         assert_eq!(hear(&mut options, Verb::Wont), (None, None));
         assert!(!options.is_on(Side::Him, OPTION));
+    }
+
+    #[test]
+    fn using_an_option_answers_our_wish_for_it_and_nothing_else() {
+        let mut options = Options::new(POLICY);
+        assert_eq!(options.handle_use(OPTION), None, "nobody asked for it");
+        options.want(Side::Him, OPTION, true);
+        assert_eq!(options.handle_use(OPTION), Some(Side::Him));
+        assert_eq!(options.handle_use(OPTION), None);
+        assert_eq!(
+            hear(&mut options, Verb::Will),
+            (None, None),
+            "a late answer"
+        );
+        assert_eq!(
+            hear(&mut options, Verb::Wont),
+            (Some(Verb::Dont), Some(false))
+        );
+        options.want(Side::Him, OPTION, true);
+        hear(&mut options, Verb::Wont);
+        assert_eq!(options.handle_use(OPTION), None, "it was refused");
+        options.want(Side::Us, OPTION, true);
+        assert_eq!(options.handle_use(OPTION), Some(Side::Us));
     }
 
     #[test]

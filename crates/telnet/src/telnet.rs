@@ -15,7 +15,8 @@ pub enum Event<'a> {
     Data(&'a [u8]),
     /// It sent a command of two bytes.
     Command(Command),
-    /// An option was switched on or off, by agreement.
+    /// An option was switched on or off, by agreement. A subnegotiation of an option that we asked for, and had no answer
+    /// about, counts as the agreement and stands behind this.
     Option {
         /// Who performs it.
         side: Side,
@@ -110,8 +111,8 @@ impl Telnet {
                     };
                     let option = negotiation.option;
                     let outcome = self.options.handle(negotiation);
-                    if let Some(on) = outcome.switched {
-                        self.settle_cr(side, option, on, out);
+                    if outcome.switched == Some(true) {
+                        settle_cr(&mut self.escape, &mut self.after_cr, side, option, out);
                     }
                     if let Some(verb) = outcome.send {
                         negotiate(verb, option, out);
@@ -125,6 +126,20 @@ impl Telnet {
                     }
                 }
                 Token::Subnegotiation { option, payload } => {
+                    // pyserial 3.5 sends no WILL when our DO overtakes it, and begins.
+                    if let Some(option) = option
+                        && let Some(side) = self.options.handle_use(option)
+                    {
+                        settle_cr(&mut self.escape, &mut self.after_cr, side, option, out);
+                        on_event(
+                            Event::Option {
+                                side,
+                                option,
+                                on: true,
+                            },
+                            out,
+                        );
+                    }
                     on_event(Event::Subnegotiation { option, payload }, out)
                 }
                 Token::SubnegotiationTooLong { option } => {
@@ -172,16 +187,22 @@ impl Telnet {
     pub fn send_command(&mut self, command: u8, out: &mut BytesMut) {
         out.put_slice(&[IAC, command]);
     }
+}
 
-    /// BINARY changes what a CR means, for what follows the negotiation.
-    fn settle_cr(&mut self, side: Side, option: TelnetOption, on: bool, out: &mut BytesMut) {
-        if option != TelnetOption::BINARY || !on {
-            return;
-        }
-        match side {
-            Side::Us => self.escape.finish(out),
-            Side::Him => self.after_cr = false,
-        }
+/// BINARY, once it is on, changes what a CR means, for what follows the negotiation.
+fn settle_cr(
+    escape: &mut NvtEscape,
+    after_cr: &mut bool,
+    side: Side,
+    option: TelnetOption,
+    out: &mut BytesMut,
+) {
+    if option != TelnetOption::BINARY {
+        return;
+    }
+    match side {
+        Side::Us => escape.finish(out),
+        Side::Him => *after_cr = false,
     }
 }
 

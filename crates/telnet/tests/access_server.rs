@@ -130,6 +130,37 @@ fn pyserial_opens_and_every_step_is_acknowledged_with_the_value_in_force() {
 }
 
 #[test]
+fn pyserial_whose_agreement_was_overtaken_by_our_wish_is_served() {
+    // Recorded from pyserial 3.5: its reader has seen our DO COM-PORT before it came to say WILL, so it takes the option
+    // for agreed on, and says nothing of it but the first settings.
+    let hello = b"\xff\xfd\x00\xff\xfb\x00\xff\xfd\x2c";
+    let settings = b"\xff\xfa\x2c\x01\x00\x00\x25\x80\xff\xf0\xff\xfa\x2c\x02\x08\xff\xf0\
+                     \xff\xfa\x2c\x03\x01\xff\xf0\xff\xfa\x2c\x04\x01\xff\xf0";
+    let mut peer = Peer::new();
+    assert_eq!(peer.say(hello), b"\xff\xfc\x2c");
+    let expected = [
+        FIRST_NOTICE,
+        &sub(b"\x65\x00\x00\x25\x80"),
+        &sub(b"\x66\x08"),
+        &sub(b"\x67\x01"),
+        &sub(b"\x68\x01"),
+    ]
+    .concat();
+    assert_eq!(peer.say(settings), expected);
+    assert!(peer.server.is_agreed());
+    // A WILL that comes late changes nothing, and is not answered.
+    assert_eq!(peer.say(WILL), b"");
+}
+
+#[test]
+fn a_client_that_refused_the_option_is_not_served_by_it() {
+    let mut peer = Peer::new();
+    assert_eq!(peer.say(b"\xff\xfc\x2c"), b"");
+    assert_eq!(peer.say(&sub(b"\x01\x00\x00\x25\x80")), b"");
+    assert!(peer.requests.is_empty() && !peer.server.is_agreed());
+}
+
+#[test]
 fn a_wish_the_port_cannot_grant_is_acknowledged_with_the_old_value() {
     let mut peer = Peer::agreed();
     peer.server.handle_input(&sub(b"\x02\x07"), &mut peer.out);
