@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::reader::Reader;
 use crate::writer::WriterId;
-use crate::{Access, AskOutcome, ClientId, CloseReason, Notice};
+use crate::{Access, AskOutcome, ClientId, CloseReason, Notice, ReceiveErrors};
 
 /// How many notices a client may leave unread before it is cut off.
 pub(crate) const UNREAD_NOTICES: usize = 1024;
@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) news: News,
     pub(crate) closing: Closing,
     pub(crate) wake: Wake,
+    /// Whether it is told of receive errors.
+    pub(crate) watches_errors: bool,
     /// The ends of its asks and control operations.
     ends: VecDeque<Notice>,
     /// How many bytes of replies are in there.
@@ -35,6 +37,7 @@ pub(crate) struct News {
     pub(crate) line: bool,
     pub(crate) signals: bool,
     pub(crate) lease: bool,
+    pub(crate) errors: ReceiveErrors,
 }
 
 /// Whether the client is being cut off.
@@ -64,6 +67,7 @@ impl Client {
             news: News::default(),
             closing: Closing::No,
             wake: Wake::default(),
+            watches_errors: false,
             ends: VecDeque::new(),
             unread_bytes: 0,
         }

@@ -20,8 +20,8 @@ use crate::transmit::{Pacing, Turn, WriteQueue};
 use crate::writer::Writers;
 use crate::{
     Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
-    Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, Profile, Refusal, Sequence,
-    WritePolicy,
+    Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, Profile, ReceiveErrors, Refusal,
+    Sequence, WritePolicy,
 };
 
 /// What a hub is made with.
@@ -176,6 +176,11 @@ impl Hub {
         self.clients.values().any(|client| client.reader.is_some())
     }
 
+    /// Whether anybody is told of receive errors, so that the device must be asked for them.
+    pub fn wants_errors(&self) -> bool {
+        self.clients.values().any(|client| client.watches_errors)
+    }
+
     // --- the world spoke
 
     /// The device was opened. `can_pause`: the UART can be left unread without loss.
@@ -291,6 +296,16 @@ impl Hub {
     /// The input lines changed.
     pub fn handle_inputs(&mut self, _now: Instant, inputs: InputSignals) {
         self.update_present(|_, _, now_inputs| *now_inputs = inputs);
+    }
+
+    /// Receive errors or a break happened.
+    pub fn handle_errors(&mut self, _now: Instant, errors: ReceiveErrors) {
+        for (&id, client) in &mut self.clients {
+            if client.watches_errors && !client.is_cut() {
+                client.news.errors = client.news.errors.or(errors);
+                self.wakes.news(id, &mut client.wake);
+            }
+        }
     }
 
     /// Time passed: call it when [`Hub::poll_timeout`] is reached (calling it early does nothing).
@@ -427,6 +442,13 @@ impl Hub {
             reader.skip_to(now, end);
         }
         self.update_paused();
+    }
+
+    /// Whether this client is told of receive errors and breaks. At first it is not.
+    pub fn watch_errors(&mut self, client: ClientId, on: bool) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.watches_errors = on;
+        }
     }
 
     /// Queues bytes to the UART. All of them or none; never more than [`Hub::write_room`].

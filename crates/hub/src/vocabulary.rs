@@ -171,6 +171,9 @@ pub enum Notice {
         /// The lines we observe.
         inputs: InputSignals,
     },
+    /// Receive errors or a break happened since this was last told; only clients that asked for it
+    /// ([`crate::Hub::watch_errors`]) are told.
+    Errors(ReceiveErrors),
     /// Who may write changed: `None` is nobody, the flag says whether the holder is this client.
     Lease {
         /// The label of the holder.
@@ -208,6 +211,32 @@ pub enum Notice {
     },
     /// The hub has cut this client off; nothing more will come.
     Closed(CloseReason),
+}
+
+/// What went wrong on the line, or was seen on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ReceiveErrors {
+    /// A stop bit was not where it had to be.
+    pub framing: bool,
+    /// A parity bit was wrong.
+    pub parity: bool,
+    /// Characters were lost before the gateway could read them.
+    pub overrun: bool,
+    /// A break condition was received.
+    pub break_seen: bool,
+}
+
+impl ReceiveErrors {
+    /// Whatever is in either.
+    #[must_use]
+    pub fn or(self, other: ReceiveErrors) -> ReceiveErrors {
+        ReceiveErrors {
+            framing: self.framing || other.framing,
+            parity: self.parity || other.parity,
+            overrun: self.overrun || other.overrun,
+            break_seen: self.break_seen || other.break_seen,
+        }
+    }
 }
 
 /// Why bytes are missing.

@@ -525,6 +525,7 @@ impl World {
             Notice::State { .. }
             | Notice::Line(_)
             | Notice::Signals { .. }
+            | Notice::Errors(_)
             | Notice::Lease { .. } => {}
         }
         notice

@@ -187,6 +187,11 @@ impl PortHandle {
         self.hub.borrow().read_size()
     }
 
+    /// [`Hub::wants_errors`].
+    pub(crate) fn wants_errors(&self) -> bool {
+        self.hub.borrow().wants_errors()
+    }
+
     /// [`Hub::has_readers`].
     pub(crate) fn has_readers(&self) -> bool {
         self.hub.borrow().has_readers()

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use uart_iface::backend::Device;
-use uart_iface::{LineSettings, OutputSignals, Port, PortError};
-use uartnet_hub::{Action, ActionDone, DeviceState};
+use uart_iface::{ErrorCounters, LineSettings, OutputSignals, Port, PortError};
+use uartnet_hub::{Action, ActionDone, DeviceState, ReceiveErrors};
 
 use crate::gateway::PortHandle;
 use crate::scratch::with_scratch;
@@ -33,6 +33,9 @@ const ROUNDS_A_TURN: usize = 16;
 /// When this many bytes were read without the UART ever having no more, everything that had arrived before the first of
 /// them was read too (the kernel keeps less than this), and it is right to transmit although it floods us.
 const FLOOD: usize = 128 * 1024;
+
+/// How often a device is asked for its error counters while somebody is told of errors; no driver tells by itself.
+const ERRORS_EVERY: Duration = Duration::from_millis(100);
 
 /// Keeps one port's device open, until it is told to end or has nothing left to drain.
 #[derive(Debug)]
@@ -162,6 +165,7 @@ impl PortTask {
             task: self,
             alarm: Alarm::default(),
             backlog: 0,
+            errors: ErrorWatch::default(),
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
@@ -196,6 +200,15 @@ struct Turn<'a> {
     alarm: Alarm,
     /// Bytes read since the UART last had no more.
     backlog: usize,
+    errors: ErrorWatch,
+}
+
+/// The device's error counters, looked at while somebody is told of errors.
+#[derive(Default)]
+struct ErrorWatch {
+    alarm: Alarm,
+    /// When they are looked at next, and what they were. `None`: nobody wants to know.
+    next: Option<(Instant, ErrorCounters)>,
 }
 
 /// How a stage of a round went.
@@ -214,10 +227,12 @@ impl Turn<'_> {
     ///
     /// 1. *Read* until the UART has nothing more: what came before a command must be in the hub before the command is
     ///    written, or it would be taken for its reply. (Unless a laggard has reading paused.)
-    /// 2. *Actions*, because settings and signals must be in force before what was written after them.
-    /// 3. *Transmit* what the hub gives.
-    /// 4. *Timers*: after the bytes, so that a reply that is already there beats its own timeout.
-    /// 5. *Inputs*, the modem lines, last and only if somebody is told: they are looked at with a system call.
+    /// 2. *Error counters*, only while somebody is told of errors: before the actions, so that what an action causes counts
+    ///    for who began to watch before it.
+    /// 3. *Actions*, because settings and signals must be in force before what was written after them.
+    /// 4. *Transmit* what the hub gives.
+    /// 5. *Timers*: after the bytes, so that a reply that is already there beats its own timeout.
+    /// 6. *Inputs*, the modem lines, last and only if somebody is told: they are looked at with a system call.
     ///
     /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
     /// the inputs change.
@@ -256,6 +271,7 @@ impl Turn<'_> {
         if read == Went::Limit && self.backlog < FLOOD {
             return Ok(Went::Limit);
         }
+        self.look_at_errors(cx, uart)?;
         let acted = self.act(uart)?;
         let transmitted = self.transmit(cx, uart)?;
         let timed = self.time(cx);
@@ -381,6 +397,42 @@ impl Turn<'_> {
             }
             Poll::Ready(Err(error)) => Err(self.gone("looking at the input lines", error)),
         }
+    }
+
+    fn look_at_errors(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<(), String> {
+        let handle = &self.task.handle;
+        if !handle.wants_errors() {
+            self.errors.next = None;
+            return Ok(());
+        }
+        if !self
+            .errors
+            .alarm
+            .poll(cx, self.errors.next.map(|(at, _)| at))
+            && self.errors.next.is_some()
+        {
+            return Ok(());
+        }
+        let status = uart.status();
+        let status = status.map_err(|error| self.gone("reading its error counters", error))?;
+        let now = Instant::now();
+        let counted = status.errors.unwrap_or_default();
+        if let Some((_, before)) = self.errors.next {
+            let errors = ReceiveErrors {
+                framing: counted.framing > before.framing,
+                parity: counted.parity > before.parity,
+                overrun: (counted.overrun, counted.buffer_overrun)
+                    != (before.overrun, before.buffer_overrun),
+                break_seen: counted.breaks > before.breaks,
+            };
+            if errors != ReceiveErrors::default() {
+                handle.drive(now, |hub| hub.handle_errors(now, errors));
+            }
+        }
+        let at = now + ERRORS_EVERY;
+        self.errors.next = Some((at, counted));
+        self.errors.alarm.poll(cx, Some(at));
+        Ok(())
     }
 
     /// The reason for giving the device up. Errors of reading and writing that are not [`PortError::Gone`] are treated

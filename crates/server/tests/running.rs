@@ -331,6 +331,24 @@ fn what_a_client_sent_before_it_closed_reaches_the_board_in_full() {
 }
 
 #[test]
+fn a_break_that_arrives_is_notified_to_who_asked_for_it() {
+    on_the_runtime(async {
+        let listen = ["rfc2217=127.0.0.1:0"];
+        let daemon = Daemon::start(&["plug=loopback:"], &listen).await;
+        let mut client = daemon.client().await;
+        // WILL COM-PORT; SET-LINESTATE-MASK break; SET-CONTROL break on, break off.
+        let said = b"\xff\xfb\x2c\xff\xfa\x2c\x0a\x10\xff\xf0\xff\xfa\x2c\x05\x05\xff\xf0\xff\xfa\x2c\x05\x06\xff\xf0";
+        client.write_all(said).await.unwrap();
+        let notice = b"\xff\xfa\x2c\x6a\x10\xff\xf0";
+        let mut heard = Vec::new();
+        while !heard.windows(notice.len()).any(|piece| piece == notice) {
+            assert_ne!(client.read_buf(&mut heard).await.unwrap(), 0);
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn more_connections_than_allowed_are_told_so() {
     on_the_runtime(async {
         let mut config = config(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]);

@@ -93,6 +93,8 @@ pub struct AccessServer {
     line_mask: u8,
     /// The modem lines as they were last told.
     told_modem: u8,
+    /// Line states that were not told because the client had asked for silence.
+    untold_line: u8,
     suspended: bool,
 }
 
@@ -141,6 +143,7 @@ impl AccessServer {
             modem_mask: 0xFF,
             line_mask: 0,
             told_modem: in_force.modem,
+            untold_line: 0,
             suspended: false,
         }
     }
@@ -189,6 +192,7 @@ impl AccessServer {
             modem_mask,
             line_mask,
             told_modem,
+            untold_line,
             suspended,
             ..
         } = self;
@@ -212,6 +216,7 @@ impl AccessServer {
                 if on {
                     // The masks last for a session, and it begins here. Clients wait for a first notification.
                     (*modem_mask, *line_mask, *told_modem) = (0xFF, 0, in_force.modem);
+                    *untold_line = 0;
                     send(out, &Message::Byte(ByteCode::ModemState, in_force.modem));
                 }
             }
@@ -258,6 +263,8 @@ impl AccessServer {
             | Event::Subnegotiation { .. }
             | Event::SubnegotiationTooLong { .. } => {}
         });
+        // The client may have ended its silence.
+        self.notify(out);
     }
 
     /// The request handed out last was done, or could not be; this is in force now. Its acknowledgement is appended.
@@ -271,15 +278,13 @@ impl AccessServer {
     /// Something has changed at the port, by whomever. Changes of modem lines are told if the client wants to know.
     pub fn handle_in_force(&mut self, in_force: InForce, out: &mut BytesMut) {
         self.in_force = in_force;
-        self.notify_modem(out);
+        self.notify(out);
     }
 
     /// Receive errors or a break happened ([`value::line_state`]); they are told if the client wants to know.
     pub fn handle_line_state(&mut self, state: u8, out: &mut BytesMut) {
-        let told = state & self.line_mask;
-        if told != 0 && self.is_agreed() && !self.suspended {
-            send(out, &Message::Byte(ByteCode::LineState, told));
-        }
+        self.untold_line |= state & self.line_mask;
+        self.notify(out);
     }
 
     // --- what to do now
@@ -305,30 +310,20 @@ impl AccessServer {
         self.telnet.send_data(data, out);
     }
 
-    /// Appends the change of the modem lines since the last notification, if the client is to know it.
-    pub fn notify_modem(&mut self, out: &mut BytesMut) {
-        use value::modem_state::{CTS, DCD, DELTA_CTS, DELTA_DCD, DELTA_DSR, DSR, RI, TRAILING_RI};
-        let changed = self.told_modem ^ self.in_force.modem;
-        if changed == 0 || self.suspended || !self.is_agreed() {
+    /// Appends what the client is to know and was not told.
+    fn notify(&mut self, out: &mut BytesMut) {
+        if self.suspended || !self.is_agreed() {
             return;
         }
-        let fell = changed & self.told_modem;
-        let mut state = self.in_force.modem;
-        for (bits, line, delta) in [
-            (changed, DCD, DELTA_DCD),
-            (changed, DSR, DELTA_DSR),
-            (changed, CTS, DELTA_CTS),
-            (fell, RI, TRAILING_RI),
-        ] {
-            if bits & line != 0 {
-                state |= delta;
-            }
+        let line = std::mem::take(&mut self.untold_line);
+        if line != 0 {
+            send(out, &Message::Byte(ByteCode::LineState, line));
+        }
+        let modem = modem_state(self.told_modem, self.in_force.modem) & self.modem_mask;
+        if self.told_modem != self.in_force.modem && modem != 0 {
+            send(out, &Message::Byte(ByteCode::ModemState, modem));
         }
         self.told_modem = self.in_force.modem;
-        let told = state & self.modem_mask;
-        if told != 0 {
-            send(out, &Message::Byte(ByteCode::ModemState, told));
-        }
     }
 
     fn acknowledge(&self, ack: Ack, out: &mut BytesMut) {
@@ -363,6 +358,21 @@ impl AccessServer {
             },
         );
     }
+}
+
+/// The modem lines, with what has changed since they were told.
+fn modem_state(told: u8, now: u8) -> u8 {
+    use value::modem_state::{CTS, DCD, DELTA_CTS, DELTA_DCD, DELTA_DSR, DSR, RI, TRAILING_RI};
+    let changed = told ^ now;
+    let deltas = [
+        (changed & DCD, DELTA_DCD),
+        (changed & DSR, DELTA_DSR),
+        (changed & CTS, DELTA_CTS),
+        // Only the trailing edge of RI has a delta.
+        (changed & told & RI, TRAILING_RI),
+    ];
+    let set = deltas.into_iter().filter(|(changed, _)| *changed != 0);
+    set.fold(now, |state, (_, delta)| state | delta)
 }
 
 /// Bytes for the UART go behind what waits, into one piece if the last is one already.

@@ -346,10 +346,14 @@ fn a_suspended_client_still_gets_its_acknowledgements_and_later_the_change_it_mi
     );
     assert_eq!(peer.out.split(), b"".as_slice());
     assert_eq!(peer.say(&sub(b"\x05\x04")), sub(b"\x69\x06"));
-    assert_eq!(peer.say(&sub(b"\x09")), b"");
+    peer.say(&sub(b"\x0a\xff"));
+    for state in [16, 8] {
+        peer.server.handle_line_state(state, &mut peer.out);
+    }
+    assert_eq!(peer.out.split(), b"".as_slice());
+    let missed = [sub(&[106, 16 + 8]), sub(&[107, 0b0000_1011])].concat();
+    assert_eq!(peer.say(&sub(b"\x09")), missed);
     assert!(!peer.server.is_suspended());
-    peer.server.notify_modem(&mut peer.out);
-    assert_eq!(peer.out.split(), sub(&[107, 0b0000_1011]));
 }
 
 #[test]

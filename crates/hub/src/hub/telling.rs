@@ -11,7 +11,7 @@ use crate::reader::{Reader, Taken};
 use crate::writer::WriterId;
 use crate::{
     ActionDone, AskId, AskOutcome, ClientId, CloseReason, ControlError, ControlId, DeviceState,
-    GapWhy, Notice, Offset,
+    GapWhy, Notice, Offset, ReceiveErrors,
 };
 
 impl Hub {
@@ -80,6 +80,7 @@ impl Hub {
             // The state says line settings and signals as well.
             *news = News {
                 lease: news.lease,
+                errors: news.errors,
                 ..News::default()
             };
             let (at, losses) = (Offset(self.state_at), self.counters.device_losses);
@@ -101,6 +102,10 @@ impl Hub {
             if std::mem::take(&mut news.signals) {
                 return Some(Notice::Signals { outputs, inputs });
             }
+        }
+        let errors = std::mem::take(&mut news.errors);
+        if errors != ReceiveErrors::default() {
+            return Some(Notice::Errors(errors));
         }
         if std::mem::take(&mut news.lease) {
             let holder = self.arbiter.holder();

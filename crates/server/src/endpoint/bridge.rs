@@ -185,7 +185,10 @@ impl Bridge {
                 }
                 Notice::Closed(reason) => self.handle_closed(reason),
                 Notice::Lease { .. } | Notice::AskDone { .. } => {}
-                Notice::Line(_) | Notice::Signals { .. } | Notice::ControlDone { .. } => {
+                Notice::Line(_)
+                | Notice::Signals { .. }
+                | Notice::Errors(_)
+                | Notice::ControlDone { .. } => {
                     return Some(notice);
                 }
             }

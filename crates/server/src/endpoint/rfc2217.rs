@@ -109,7 +109,13 @@ struct Known {
 
 impl Session for Rfc2217Session {
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
+        let watched = self.watched_errors();
         self.server.handle_input(bytes, &mut self.said);
+        let watches = self.watched_errors();
+        if watches != watched {
+            let client = self.bridge.client();
+            client.with_hub(now, |hub, id| hub.watch_errors(id, watches));
+        }
         self.work(now);
     }
 
@@ -166,6 +172,11 @@ impl Session for Rfc2217Session {
 }
 
 impl Rfc2217Session {
+    /// Whether the client wants to be told of receive errors.
+    fn watched_errors(&self) -> bool {
+        self.server.line_mask() != 0
+    }
+
     /// Hands on what the client asked for, one request after the other.
     fn work(&mut self, now: Instant) {
         while self.doing.is_none() && self.bridge.has_room() {
@@ -221,6 +232,16 @@ impl Rfc2217Session {
             Notice::Signals { outputs, inputs } => {
                 (self.port.outputs, self.port.inputs) = (outputs, Some(inputs));
                 self.tell();
+            }
+            Notice::Errors(errors) => {
+                use value::line_state::{BREAK, FRAMING, OVERRUN, PARITY};
+                let seen = [
+                    (errors.break_seen, BREAK),
+                    (errors.framing, FRAMING),
+                    (errors.parity, PARITY),
+                    (errors.overrun, OVERRUN),
+                ];
+                self.server.handle_line_state(bits(seen), &mut self.said);
             }
             Notice::ControlDone { control, result } => self.handle_done(control, &result),
             // The bridge keeps these to itself.
@@ -280,16 +301,12 @@ impl Known {
     fn in_force(&self) -> InForce {
         use value::modem_state::{CTS, DCD, DSR, RI};
         let modem = self.inputs.map_or(0, |inputs| {
-            let lines = [
+            bits([
                 (inputs.dcd, DCD),
                 (inputs.ri, RI),
                 (inputs.dsr, DSR),
                 (inputs.cts, CTS),
-            ];
-            lines
-                .into_iter()
-                .filter(|(on, _)| *on)
-                .fold(0, |bits, (_, bit)| bits | bit)
+            ])
         });
         InForce {
             baud: self.line.baud.get(),
@@ -389,4 +406,10 @@ impl Known {
             Request::Write(_) => return None,
         })
     }
+}
+
+/// The bits whose condition holds.
+fn bits(conditions: [(bool, u8); 4]) -> u8 {
+    let holding = conditions.into_iter().filter(|(holds, _)| *holds);
+    holding.fold(0, |bits, (_, bit)| bits | bit)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use uart_iface::{InputSignals, OutputChange, OutputSignals, Purge};
-use uartnet_hub::{Action, ActionDone};
+use uartnet_hub::{Action, ActionDone, ReceiveErrors};
 use uartnet_server::config::StreamOptions;
 
 use crate::support::{Client, World, hub};
@@ -188,6 +188,31 @@ fn changes_of_modem_lines_are_notified() {
         .port()
         .with_hub(world.now, |hub| hub.handle_inputs(world.now, inputs));
     assert_eq!(client.hears_bytes(&world), sub(b"\x6b\xa1"));
+}
+
+#[test]
+fn receive_errors_are_notified_to_those_who_asked_for_them() {
+    let world = World::new(hub());
+    let (mut client, mut other) = (agreed(&world), agreed(&world));
+    let errors = ReceiveErrors {
+        framing: true,
+        break_seen: true,
+        ..ReceiveErrors::default()
+    };
+    let port = world.port();
+    assert!(!port.with_hub(world.now, |hub| hub.wants_errors()));
+    client.sends(&world, sub(b"\x0a\x1e"));
+    assert_eq!(client.hears_bytes(&world), sub(b"\x6e\x1e"));
+    assert!(port.with_hub(world.now, |hub| hub.wants_errors()));
+    port.with_hub(world.now, |hub| hub.handle_errors(world.now, errors));
+    assert_eq!(client.hears_bytes(&world), sub(b"\x6a\x18"));
+    assert_eq!(client.hears_bytes(&world), b"", "each is told once");
+    assert_eq!(other.hears_bytes(&world), b"");
+    client.sends(&world, sub(b"\x0a\x00"));
+    assert!(
+        !port.with_hub(world.now, |hub| hub.wants_errors()),
+        "the device is left alone again"
+    );
 }
 
 #[test]

@@ -104,6 +104,8 @@ pub(super) fn event(port: &str, notice: Notice) -> Option<Event> {
                 reason: reason.to_owned(),
             }
         }
+        // Counters are asked for, with `info`.
+        Notice::Errors(_) => return None,
         Notice::Data { .. } | Notice::AskDone { .. } | Notice::ControlDone { .. } => return None,
     })
 }

@@ -208,6 +208,7 @@ impl Plain {
             | Notice::State { .. }
             | Notice::Line(_)
             | Notice::Signals { .. }
+            | Notice::Errors(_)
             | Notice::Lease { .. }
             | Notice::ControlDone { .. } => {}
         }
