@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use uartnet_client::Address;
 
-use crate::commands::{ask, attach, info, ls, purge, run, send, set, signal, watch};
+#[cfg(target_os = "linux")]
+use crate::commands::pty;
+use crate::commands::{ask, attach, forward, info, ls, purge, run, send, set, signal, watch};
 
 /// Talks to boards through a uartd gateway.
 #[derive(Debug, Parser)]
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     Info(info::Info),
     Attach(attach::Attach),
     Watch(watch::Watch),
+    #[cfg(target_os = "linux")]
+    Pty(pty::Pty),
+    Forward(forward::Forward),
     Set(set::Set),
     Signal(signal::Signal),
     Run(run::Run),

@@ -149,6 +149,17 @@ impl Follower {
         }
     }
 
+    /// As [`Follower::request`], but behind everything that was written before it.
+    pub fn request_in_order(&mut self, request: Request) -> Option<u64> {
+        self.give_data();
+        self.request(request)
+    }
+
+    /// Forgets what was written and not yet given to a connection, and says how many bytes that was.
+    pub fn discard_unsent(&mut self) -> usize {
+        self.outbox.discard_waiting()
+    }
+
     // --- what happened
 
     /// What happened next. Dropping the future loses nothing.
@@ -161,6 +172,7 @@ impl Follower {
             if let Some(followed) = self.ready.pop_front() {
                 return Ok(followed);
             }
+            self.give_data();
             match &mut self.phase {
                 Phase::Connecting(attempt) => match attempt.await {
                     Ok((session, opened)) => self.handle_opened(session, opened),
@@ -170,17 +182,10 @@ impl Follower {
                     until.await;
                     self.phase = self.connecting();
                 }
-                Phase::Open(session) => {
-                    while self.refusal.is_none()
-                        && let Some((offset, bytes)) = self.outbox.poll_data(PIECE)
-                    {
-                        session.send_data(offset, &bytes);
-                    }
-                    match session.next().await {
-                        Ok(message) => self.handle_message(message),
-                        Err(error) => self.handle_failure(error),
-                    }
-                }
+                Phase::Open(session) => match session.next().await {
+                    Ok(message) => self.handle_message(message),
+                    Err(error) => self.handle_failure(error),
+                },
                 Phase::Ended(error) => {
                     let closed = || ClientError::Closed {
                         gateway: self.gateway.clone(),
@@ -212,6 +217,18 @@ impl Follower {
                 other => Err(session.unexpected("opened", &other)),
             }
         }))
+    }
+
+    /// Gives the connection what waits to be written.
+    fn give_data(&mut self) {
+        let Phase::Open(session) = &mut self.phase else {
+            return;
+        };
+        while self.refusal.is_none()
+            && let Some((offset, bytes)) = self.outbox.poll_data(PIECE)
+        {
+            session.send_data(offset, &bytes);
+        }
     }
 
     fn handle_opened(&mut self, session: Session, opened: Opened) {

@@ -6,6 +6,8 @@ mod commands;
 mod escape;
 mod exit;
 mod input;
+#[cfg(target_os = "linux")]
+mod line_sync;
 mod lines;
 mod notice;
 mod output;
@@ -14,6 +16,7 @@ mod remap;
 mod sanitize;
 mod screen;
 mod start;
+mod stop;
 mod style;
 mod terminal;
 

@@ -64,6 +64,13 @@ impl Outbox {
         taken
     }
 
+    /// Forgets what was not given to the connection, and says how many bytes that was.
+    pub fn discard_waiting(&mut self) -> usize {
+        let waiting = self.bytes.len() - self.given;
+        self.bytes.truncate(self.given);
+        waiting
+    }
+
     // --- the world spoke
 
     /// The port was opened on another connection, and the gateway expects this write offset next. What lies below it was
@@ -154,6 +161,16 @@ mod tests {
         std::iter::from_fn(|| outbox.poll_data(4))
             .map(|(offset, bytes)| (offset, String::from_utf8_lossy(&bytes).into_owned()))
             .collect()
+    }
+
+    #[test]
+    fn only_what_was_not_given_can_be_forgotten() {
+        let mut outbox = given("abc");
+        outbox.push(b"defg");
+        assert_eq!(outbox.discard_waiting(), 4);
+        assert_eq!(outbox.poll_data(64), None);
+        outbox.push(b"h");
+        assert_eq!(outbox.poll_data(64), Some((3, Bytes::from_static(b"h"))));
     }
 
     #[test]

@@ -163,6 +163,17 @@ async fn reflected_settings_are_seen_by_the_program_and_not_told_back() {
 }
 
 #[tokio::test]
+async fn what_a_program_has_just_set_is_not_overwritten() {
+    let mut device = device();
+    let program = open(&mut device).await;
+    set(&program, |t| t.set_speed(9600).unwrap());
+    device.reflect(line("57600-8n1")).unwrap();
+    let told = happened(&mut device).await;
+    assert_eq!(told, Happened::Settings(carried("9600-8n1")));
+    assert_eq!(tcgetattr(&program).unwrap().output_speed(), 9600);
+}
+
+#[tokio::test]
 async fn a_change_keeps_its_place_among_what_is_written() {
     let mut device = device();
     let mut program = open(&mut device).await;

@@ -2,8 +2,11 @@
 
 pub(crate) mod ask;
 pub(crate) mod attach;
+pub(crate) mod forward;
 pub(crate) mod info;
 pub(crate) mod ls;
+#[cfg(target_os = "linux")]
+pub(crate) mod pty;
 pub(crate) mod purge;
 pub(crate) mod run;
 pub(crate) mod send;
@@ -28,6 +31,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Info(info) => info.run(common).await,
         Command::Attach(attach) => attach.run(common).await,
         Command::Watch(watch) => watch.run(common).await,
+        #[cfg(target_os = "linux")]
+        Command::Pty(pty) => pty.run(common).await,
+        Command::Forward(forward) => forward.run(common).await,
         Command::Set(set) => set.run(common).await,
         Command::Signal(signal) => signal.run(common).await,
         Command::Run(run) => run.run(common).await,

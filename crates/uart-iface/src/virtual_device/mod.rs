@@ -104,7 +104,7 @@ impl VirtualDevice {
             purged: VecDeque::new(),
             buffer: vec![0; READ + 1].into_boxed_slice(),
         };
-        device.reflect(line)?;
+        device.show(Carried::of(line))?;
         Ok(device)
     }
 
@@ -132,12 +132,22 @@ impl VirtualDevice {
 
     // --- commands
 
-    /// Makes the device's settings those of the line, as far as it can carry them, without telling that as a change.
+    /// Makes the device's settings those of the line, as far as it can carry them, without telling that as a change. If a
+    /// program has changed them and that was not told yet, that is the newer word: it stays, and will be told.
     ///
     /// # Errors
     /// The terminal refuses: this baud rate is beyond termios.
     pub fn reflect(&mut self, line: LineSettings) -> Result<(), PortError> {
-        let wanted = Carried::of(line).to_line();
+        let in_force = termios::in_force(self.stream.as_fd())
+            .map_err(|errno| self.stream.error("TCGETS2", errno))?;
+        if in_force.map(Carried::of) != Some(self.known) {
+            return Ok(());
+        }
+        self.show(Carried::of(line))
+    }
+
+    fn show(&mut self, wanted: Carried) -> Result<(), PortError> {
+        let wanted = wanted.to_line();
         let taken =
             termios::apply(self.stream.as_fd(), wanted).map_err(|refusal| match refusal {
                 Refusal::Unsupported(wanted) => PortError::Unsupported {

@@ -1,0 +1,501 @@
+//! `uart pty`: a virtual serial device on this machine that stands for a port. What a program does to the device is
+//! noticed by `uart_iface::virtual_device`, which settings are whose word is in `line_sync`; here they meet a follower.
+
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::{Buf, BytesMut};
+use tokio::time::{Instant, timeout};
+use uart_iface::virtual_device::{Happened, VirtualDevice};
+use uart_iface::{LineError, LineSettings, PortError, PortName, Purge};
+use uartnet_client::{FollowOptions, Followed, Follower, ReadEvent};
+use uartnet_proto::message::{self, Event, Mode, Queues, Request, StartAt};
+
+use super::{at, connect};
+use crate::cli::Common;
+use crate::exit::Exit;
+use crate::line_sync::{Answered, LineSync};
+use crate::notice::Notices;
+use crate::stop::Stop;
+use crate::{output, start};
+
+/// How many bytes of the board wait for the application here before the gateway is read no further.
+const HELD: usize = 64 << 10;
+
+/// The most that one read of the device gives.
+const PIECE: usize = 4096;
+
+/// An application that writes and has not read for this long never reads, like one that only controls lamps. What it does not
+/// read then is thrown away, as a UART's driver would, because its writing would stop otherwise.
+const OVERRUN: Duration = Duration::from_secs(5);
+
+/// How long the end of the command waits for what was written to reach the UART.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Make a virtual serial device on this machine that stands for a port
+///
+/// Programs open it as they would open the board's own serial device. What they set (speed, stop bits, flow control) is set at
+/// the real UART, for everybody. It stays when the connection to the gateway is lost, and goes with this command.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  uart pty board0
+  uart pty board0 --link /tmp/board0 &
+  picocom -b 115200 /tmp/board0
+  uart pty meter --line 9600-7e1    data bits and parity, which a program cannot set here")]
+pub(crate) struct Pty {
+    /// The port
+    port: PortName,
+    /// A name for the device: a link that is made here, and removed at the end
+    #[arg(long, value_name = "PATH")]
+    link: Option<PathBuf>,
+    /// From where: live, start, last:BYTES, OFFSET@EPOCH; what is not live waits for the first program that opens the device
+    #[arg(long, default_value = "live", value_name = "PLACE", value_parser = start::parse)]
+    from: StartAt,
+    /// Who may open the device, as permission bits
+    #[arg(long, default_value = "0600", value_name = "BITS", value_parser = permissions)]
+    mode: u32,
+    /// Set the UART first, and keep these data bits and parity: 9600-7e1, or 7e1 alone
+    #[arg(long, value_name = "SETTINGS", value_parser = LineArg::parse)]
+    line: Option<LineArg>,
+    /// Send nothing and set nothing
+    #[arg(long, conflicts_with = "line")]
+    read_only: bool,
+}
+
+/// Line settings, or a character format that leaves the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineArg {
+    Whole(LineSettings),
+    Format(LineSettings),
+}
+
+impl LineArg {
+    fn parse(text: &str) -> Result<LineArg, LineError> {
+        text.parse().map(LineArg::Whole).or_else(|error| {
+            let format = format!("{}-{text}", uart_iface::Baud::DEFAULT).parse();
+            format.map(LineArg::Format).map_err(|_| error)
+        })
+    }
+
+    fn onto(self, line: LineSettings) -> LineSettings {
+        match self {
+            LineArg::Whole(wanted) => wanted,
+            LineArg::Format(format) => LineSettings {
+                data_bits: format.data_bits,
+                parity: format.parity,
+                stop_bits: format.stop_bits,
+                ..line
+            },
+        }
+    }
+}
+
+fn permissions(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(bits) if bits <= 0o777 && !text.starts_with('+') => Ok(bits),
+        _ => Err(
+            "write permission bits in octal: 0600 (you), 0660 (and the group), 0666 (all)"
+                .to_owned(),
+        ),
+    }
+}
+
+impl Pty {
+    pub(crate) async fn run(self, common: Common) -> Result<Exit> {
+        let mut stop = Stop::new()?;
+        let details = connect(&common).await?.info(&self.port).await?;
+        let port_line: LineSettings = details
+            .summary
+            .line
+            .parse()
+            .context("the gateway told line settings that make no sense")?;
+        let options = FollowOptions {
+            port: self.port.clone(),
+            from: self.from.clone(),
+            mode: if self.read_only {
+                Mode::Read
+            } else {
+                Mode::Write
+            },
+            reconnect: true,
+            connect_timeout: common.connect_timeout,
+        };
+        let mut follower = Follower::new(common.gateway.clone(), options);
+        follower.next().await?;
+
+        let wanted = self.line.map(|line| line.onto(port_line));
+        let mut device = VirtualDevice::make(self.mode, wanted.unwrap_or(port_line))?;
+        if let Some(link) = &self.link {
+            device.link_at(link)?;
+        }
+        output::line(&format!(
+            "virtual device {} {}",
+            device.path().display(),
+            self.port
+        ))?;
+        if let Some(link) = &self.link {
+            output::notice(&format!("linked at {}", link.display()));
+        }
+        let mut bridge = Bridge {
+            holds: self.from != StartAt::Live,
+            read_only: self.read_only,
+            told_read_only: false,
+            line: LineSync::new(port_line, wanted),
+            follower,
+            device,
+            notices: Notices::default(),
+            to_program: BytesMut::new(),
+            discard: Discard::Nothing,
+            unheard: 0,
+            stuck_since: None,
+            overrun: 0,
+        };
+        tokio::select! {
+            result = bridge.run() => result?,
+            () = stop.asked() => {}
+        }
+        tokio::select! {
+            result = bridge.finish() => result?,
+            () = stop.asked() => {}
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// A port and a virtual device, connected.
+struct Bridge {
+    follower: Follower,
+    device: VirtualDevice,
+    line: LineSync,
+    notices: Notices,
+    /// Bytes of the board that the device has not taken yet.
+    to_program: BytesMut,
+    /// Nothing is read from the gateway until a program opens the device.
+    holds: bool,
+    read_only: bool,
+    told_read_only: bool,
+    discard: Discard,
+    /// How many bytes came while no program had the device open.
+    unheard: usize,
+    /// Since when the device takes nothing of what waits for it.
+    stuck_since: Option<Instant>,
+    /// How many bytes were thrown away because the program writes and never reads.
+    overrun: usize,
+}
+
+/// Bytes of the board that a program has thrown away (tcflush) before they came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Discard {
+    Nothing,
+    /// Those before the answer to this request.
+    UntilAnswer(u64),
+    /// There is no connection: those that have arrived at the gateway when there is one again.
+    UntilOpened,
+    /// Those below this offset.
+    UntilOffset(u64),
+}
+
+/// What the device has to say.
+enum Step {
+    Written(usize),
+    Happened(Happened),
+}
+
+impl Bridge {
+    async fn run(&mut self) -> Result<()> {
+        loop {
+            if !self.read_only {
+                self.ask_for_line();
+            }
+            let hears = self.follower.write_room() >= PIECE && !self.line.holds_data();
+            let follows = self.to_program.len() < HELD && !self.holds;
+            if !follows && self.overrun > 0 {
+                self.throw_away();
+                continue;
+            }
+            let writes_only = !follows && !self.holds && self.follower.unwritten() > 0;
+            let overrun_at =
+                writes_only.then(|| self.stuck_since.unwrap_or_else(Instant::now) + OVERRUN);
+            tokio::select! {
+                step = step(&mut self.device, &self.to_program, hears, &mut self.stuck_since) => match step? {
+                    Step::Written(count) => self.handle_written(count),
+                    Step::Happened(happened) => self.handle_happened(happened)?,
+                },
+                followed = self.follower.next(), if follows => self.handle_followed(followed?)?,
+                () = at(overrun_at) => {
+                    output::notice("the program writes and does not read; what it does not read is thrown away");
+                    self.throw_away();
+                }
+            }
+        }
+    }
+
+    /// What programs had written before the end still goes to the UART, within [`DRAIN`].
+    async fn finish(&mut self) -> Result<()> {
+        let written = async {
+            while self.follower.write_room() >= PIECE
+                && let Some(happened) = at_once(&mut self.device)
+            {
+                self.handle_happened(happened?)?;
+            }
+            while self.follower.unwritten() > 0 {
+                self.follower.next().await?;
+            }
+            anyhow::Ok(())
+        };
+        match timeout(DRAIN, written).await {
+            Ok(result) => result?,
+            Err(_) => output::notice(&format!(
+                "{} bytes were not written",
+                self.follower.unwritten()
+            )),
+        }
+        Ok(())
+    }
+
+    fn ask_for_line(&mut self) {
+        if let Some(line) = self.line.poll_request() {
+            let set = message::Set {
+                set: self.follower.port().to_string(),
+                line: line.to_string(),
+            };
+            if let Some(id) = self.follower.request_in_order(Request::Set(set)) {
+                self.line.handle_asked(id);
+            }
+        }
+    }
+
+    // --- the device
+
+    fn handle_written(&mut self, count: usize) {
+        self.to_program.advance(count);
+        self.stuck_since = None;
+        if self.overrun > 0 {
+            output::notice(&format!(
+                "the program reads again; {} bytes were thrown away",
+                self.overrun
+            ));
+            self.overrun = 0;
+        }
+    }
+
+    fn handle_happened(&mut self, happened: Happened) -> Result<()> {
+        match happened {
+            Happened::Data(_) | Happened::Settings(_) if self.read_only => {
+                if !std::mem::replace(&mut self.told_read_only, true) {
+                    output::notice(
+                        "this port is open for reading only; what programs write and set is not passed on",
+                    );
+                }
+            }
+            Happened::Data(bytes) => {
+                // There is room: a piece is read only when a whole one fits.
+                self.follower.write(&bytes);
+            }
+            Happened::Settings(carried) => self.line.handle_application(carried),
+            Happened::Purged(queues) => self.handle_purged(queues),
+            Happened::Opened(users) => {
+                self.holds = false;
+                if users == 1 {
+                    let missed = match std::mem::take(&mut self.unheard) {
+                        0 => String::new(),
+                        unheard => format!("; {unheard} bytes had come while nobody had it open"),
+                    };
+                    output::notice(&format!("opened by a program{missed}"));
+                }
+            }
+            Happened::Closed(0) => {
+                self.unheard += self.to_program.len();
+                self.to_program.clear();
+                self.stuck_since = None;
+                self.overrun = 0;
+                output::notice("closed by the program");
+            }
+            Happened::Closed(_) => {}
+        }
+        Ok(())
+    }
+
+    fn handle_purged(&mut self, queues: Purge) {
+        if queues != Purge::Transmit {
+            self.to_program.clear();
+            self.stuck_since = None;
+            self.discard = Discard::UntilOpened;
+        }
+        if queues != Purge::Receive {
+            self.follower.discard_unsent();
+        }
+        if self.read_only {
+            self.discard = Discard::Nothing;
+            return;
+        }
+        let purge = message::Purge {
+            purge: self.follower.port().to_string(),
+            queues: match queues {
+                Purge::Receive => Queues::Receive,
+                Purge::Transmit => Queues::Transmit,
+                Purge::Both => Queues::Both,
+            },
+        };
+        let asked = self.follower.request_in_order(Request::Purge(purge));
+        if let (Some(id), true) = (asked, queues != Purge::Transmit) {
+            self.discard = Discard::UntilAnswer(id);
+        }
+    }
+
+    fn throw_away(&mut self) {
+        self.overrun += self.to_program.len();
+        self.to_program.clear();
+    }
+
+    // --- the gateway
+
+    fn handle_followed(&mut self, followed: Followed) -> Result<()> {
+        match &followed {
+            Followed::Read(ReadEvent::Data { offset, bytes }) => {
+                return self.handle_data(*offset, bytes);
+            }
+            Followed::Opened { opened, .. } if self.discard == Discard::UntilOpened => {
+                self.discard = Discard::UntilOffset(opened.end);
+            }
+            Followed::Lost(..) => {
+                self.line.handle_lost();
+                if let Discard::UntilAnswer(_) = self.discard {
+                    self.discard = Discard::UntilOpened;
+                }
+            }
+            Followed::Answer(id, answer) => {
+                if self.discard == Discard::UntilAnswer(*id) {
+                    self.discard = Discard::Nothing;
+                }
+                match self.line.handle_answer(*id, answer) {
+                    Answered::Nothing => {}
+                    Answered::Reflect(line) => self.reflect(line),
+                    Answered::Refused(line, error) => {
+                        let text = format!("settings refused: {} ({})", error.message, error.error);
+                        output::notice(&crate::sanitize::harmless(text.as_bytes()));
+                        self.reflect(line);
+                    }
+                }
+            }
+            Followed::Event(
+                Event::Line { line, .. }
+                | Event::State {
+                    line: Some(line), ..
+                },
+            ) => {
+                if let Some(line) = line
+                    .parse()
+                    .ok()
+                    .and_then(|line| self.line.handle_port(line))
+                {
+                    self.reflect(line);
+                }
+            }
+            _ => {}
+        }
+        if let Some(sentence) = self.notices.tell(&followed) {
+            output::notice(&sentence);
+        }
+        Ok(())
+    }
+
+    fn handle_data(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        // Who came and went until now decides whether anybody hears it.
+        while let Some(coming) = self.device.next_coming()? {
+            self.handle_happened(coming)?;
+        }
+        let bytes = match self.discard {
+            Discard::Nothing => bytes,
+            Discard::UntilAnswer(_) | Discard::UntilOpened => &[],
+            Discard::UntilOffset(end) => {
+                let old = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+                if old < bytes.len() {
+                    self.discard = Discard::Nothing;
+                }
+                &bytes[old.min(bytes.len())..]
+            }
+        };
+        if self.device.users() == 0 {
+            self.unheard += bytes.len();
+        } else {
+            self.to_program.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// Shows the programs what is in force.
+    fn reflect(&mut self, line: LineSettings) {
+        if let Err(error) = self.device.reflect(line) {
+            output::notice(&format!("{error}"));
+        }
+    }
+}
+
+/// What the device does next: it takes bytes of the board, or a program did something, if that is wanted now.
+async fn step(
+    device: &mut VirtualDevice,
+    bytes: &[u8],
+    hears: bool,
+    stuck_since: &mut Option<Instant>,
+) -> Result<Step, PortError> {
+    poll_fn(|cx| {
+        if hears && let Poll::Ready(happened) = device.poll_happened(cx) {
+            return Poll::Ready(happened.map(Step::Happened));
+        }
+        if bytes.is_empty() {
+            return Poll::Pending;
+        }
+        match device.poll_write(cx, bytes) {
+            Poll::Ready(written) => Poll::Ready(written.map(Step::Written)),
+            Poll::Pending => {
+                stuck_since.get_or_insert_with(Instant::now);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// What a program has done already.
+fn at_once(device: &mut VirtualDevice) -> Option<Result<Happened, PortError>> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match device.poll_happened(&mut cx) {
+        Poll::Ready(happened) => Some(happened),
+        Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_format_stands_for_itself() {
+        let port: LineSettings = "57600-8n1-rtscts".parse().unwrap();
+        for (text, result) in [
+            ("7e1", "57600-7e1-rtscts"),
+            ("9600-7e1", "9600-7e1"),
+            ("9600", "9600-8n1"),
+        ] {
+            let line = LineArg::parse(text).unwrap().onto(port);
+            assert_eq!(line.to_string(), result);
+        }
+        for text in ["", "7x1", "7e1-rtsctsx", "fast"] {
+            assert!(LineArg::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn permission_bits_are_octal() {
+        assert_eq!(permissions("0660"), Ok(0o660));
+        assert_eq!(permissions("600"), Ok(0o600));
+        for text in ["", "rw", "0888", "1777", "-1", "+600"] {
+            assert!(permissions(text).is_err(), "{text}");
+        }
+    }
+}
