@@ -117,18 +117,22 @@ impl Connection {
     /// Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`ClientError::Lost`] when the stream broke, [`ClientError::Frame`] when what came is no frame.
+    /// [`ClientError::Lost`] when the stream broke or ended inside a frame, [`ClientError::Frame`] when what came is no frame.
     pub async fn receive(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
-            let refuse = |cause| ClientError::Frame {
-                gateway: self.gateway.clone(),
-                cause,
-            };
-            if let Some(payload) = self.decoder.poll_frame().map_err(refuse)? {
-                return Ok(Some(payload));
+            match self.decoder.poll_frame() {
+                Ok(Some(payload)) => return Ok(Some(payload)),
+                Ok(None) => {}
+                Err(cause) => {
+                    let gateway = self.gateway.clone();
+                    return Err(ClientError::Frame { gateway, cause });
+                }
             }
             if self.read_ended {
-                self.decoder.handle_end().map_err(refuse)?;
+                // A connection that is cut ends anywhere; that says nothing against who was at its other end.
+                if let Err(end) = self.decoder.handle_end() {
+                    return Err(self.lost(io::Error::new(io::ErrorKind::UnexpectedEof, end)));
+                }
                 return match std::mem::replace(&mut self.sending, Sending::Shut) {
                     Sending::Failed(cause) => Err(self.lost(cause)),
                     _ => Ok(None),

@@ -29,6 +29,8 @@ fn a_watcher_whose_connection_is_cut_goes_on_where_it_was() {
             (&json!("b"), &json!("read"), &json!("start"))
         );
         peer.data(100, "one\r\ntw");
+        // A cut hits anywhere, also inside a frame.
+        peer.raw(b"1000_107:o");
         drop(peer);
         // The next attempt is refused at once, the one after it is taken.
         drop(door.accept());
@@ -336,7 +338,7 @@ fn a_refused_write_is_said_and_what_follows_is_written() {
 }
 
 #[test]
-fn a_port_that_cannot_be_written_to_is_opened_for_reading() {
+fn a_pipe_to_a_port_that_cannot_be_written_to_is_an_error() {
     let gateway = Gateway::start(|door| {
         let mut peer = door.welcome();
         let open = peer.expect("open");
@@ -345,14 +347,23 @@ fn a_port_that_cannot_be_written_to_is_opened_for_reading() {
             json!({"error": "read-only", "message": "this port is read-only"}),
         );
         peer.until_end();
+    });
+    let ran = run(&gateway.address, &["attach", "b"], b"never sent");
+    ran.expect(1, "");
+    assert_eq!(ran.stderr, "uart: this port is read-only (read-only)\n");
+    gateway.finish();
+}
+
+#[test]
+fn a_read_only_attach_shows_and_sends_nothing() {
+    let gateway = Gateway::start(|door| {
         let mut peer = door.welcome();
         assert_eq!(peer.open(0)["mode"], "read");
         peer.data(0, "shown");
     });
-    // Stdin is not read; it ends when the connection does.
     let ran = run(
         &gateway.address,
-        &["attach", "b", "--no-reconnect"],
+        &["attach", "b", "--read-only", "--no-reconnect"],
         b"never sent",
     );
     ran.expect(3, "shown");

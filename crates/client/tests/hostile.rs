@@ -209,7 +209,7 @@ async fn a_frame_cut_anywhere_is_an_error_not_an_end() {
         tokio::spawn(async move { theirs.write_all(&bytes).await });
         let error = connection.receive().await.unwrap_err();
         assert!(
-            matches!(error, ClientError::Frame { .. }),
+            matches!(error, ClientError::Lost { .. }),
             "cut at {length}: {error}"
         );
     }

@@ -217,3 +217,27 @@ fn a_gateway_that_fails_gives_the_terminal_back() {
     terminal.expect_end(3);
     gateway.finish();
 }
+
+#[test]
+fn a_port_that_cannot_be_written_to_is_shown_and_the_person_told() {
+    let gateway = Gateway::start(|door| {
+        let mut peer = door.welcome();
+        let open = peer.expect("open");
+        peer.answer(
+            &open,
+            json!({"error": "read-only", "message": "this port is read-only"}),
+        );
+        peer.until_end();
+        let mut peer = door.welcome();
+        assert_eq!(peer.open(0)["mode"], "read");
+        peer.data(0, "hello");
+        assert_eq!(peer.next(), None, "nothing is sent");
+    });
+    let mut terminal = Terminal::start(&gateway, &["attach", "b"]);
+    terminal.expect(", read-only; Ctrl-] ? for help");
+    terminal.expect("hello");
+    terminal.type_keys(b"abc\x1d.");
+    terminal.expect("what you type is not sent\r\n[uart] detached\r\n");
+    terminal.expect_end(0);
+    gateway.finish();
+}

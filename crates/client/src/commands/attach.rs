@@ -111,8 +111,8 @@ impl FromStr for Linger {
 
 impl Attach {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
-        let (follower, read_only) = self.open(&common).await?;
         let typing = io::stdin().is_terminal();
+        let (follower, read_only) = self.open(&common, typing).await?;
         let raw = if typing {
             Some(RawTerminal::enter().context("cannot make the terminal raw")?)
         } else {
@@ -147,9 +147,9 @@ impl Attach {
             .await
     }
 
-    /// Opens the port before the terminal is touched, so that a refusal is an ordinary error. A port that cannot be written
-    /// to is opened for reading, and the person is told when something is typed.
-    async fn open(&self, common: &Common) -> Result<(Follower, bool)> {
+    /// Opens the port before the terminal is touched, so that a refusal is an ordinary error. A person gets a port that cannot
+    /// be written to for reading, and is told when something is typed; for a pipe it is an error.
+    async fn open(&self, common: &Common, typing: bool) -> Result<(Follower, bool)> {
         let options = |mode| FollowOptions {
             port: self.port.clone(),
             from: self.from.clone(),
@@ -162,7 +162,8 @@ impl Attach {
             match follower.next().await {
                 Ok(_) => return Ok((follower, false)),
                 Err(ClientError::Refused(answer))
-                    if matches!(answer.error, ErrorCode::ReadOnly | ErrorCode::Forbidden) => {}
+                    if typing
+                        && matches!(answer.error, ErrorCode::ReadOnly | ErrorCode::Forbidden) => {}
                 Err(error) => return Err(error.into()),
             }
         }
