@@ -376,3 +376,137 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It says goodbye at the first byte, and looks at nothing more.
+    #[derive(Debug, Default)]
+    struct Curt {
+        heard: bool,
+        said: bool,
+    }
+
+    impl Session for Curt {
+        fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {
+            self.heard = true;
+        }
+
+        fn handle_end_of_input(&mut self, _now: Instant) {}
+
+        fn handle_stop(&mut self, _now: Instant) {
+            self.heard = true;
+        }
+
+        fn poll_output(&mut self, _now: Instant, out: &mut Output) {
+            if self.heard && !self.said {
+                self.said = true;
+                out.push(b"goodbye");
+            }
+        }
+
+        fn wants_input(&self) -> bool {
+            !self.heard
+        }
+
+        fn finished(&self) -> Option<Finish> {
+            self.said.then_some(Finish::Linger)
+        }
+    }
+
+    fn ending() -> Ending {
+        Ending {
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_client_still_sends_is_read_so_that_the_last_word_reaches_it() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let client = async {
+            theirs.write_all(b"x").await.unwrap();
+            let mut last = String::new();
+            theirs.read_to_string(&mut last).await.unwrap();
+            // Nobody would take this from a socket that is closed.
+            theirs.write_all(&[b'y'; 100_000]).await.unwrap();
+            drop(theirs);
+            last
+        };
+        let mut account = Account::default();
+        let session = Box::<Curt>::default();
+        let served = serve(
+            Stream::Unix(ours),
+            session,
+            Rc::default(),
+            ending(),
+            &mut account,
+        );
+        let (served, last) = tokio::join!(served, client);
+        served.unwrap();
+        assert_eq!(last, "goodbye");
+        assert_eq!(
+            (account.received, account.sent, account.cut),
+            (100_001, 7, false)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cut_connection_says_how_much_its_client_did_not_take() {
+        /// It always has more to say.
+        #[derive(Debug)]
+        struct Chatter;
+
+        impl Session for Chatter {
+            fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {}
+
+            fn handle_end_of_input(&mut self, _now: Instant) {}
+
+            fn handle_stop(&mut self, _now: Instant) {}
+
+            fn poll_output(&mut self, _now: Instant, out: &mut Output) {
+                while !out.is_full() {
+                    out.push(&[b'x'; 1000]);
+                }
+            }
+
+            fn wants_input(&self) -> bool {
+                true
+            }
+
+            fn finished(&self) -> Option<Finish> {
+                None
+            }
+        }
+
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let ending = ending();
+        let cut = ending.cut.clone();
+        let mut account = Account::default();
+        let served = serve(
+            Stream::Unix(ours),
+            Box::new(Chatter),
+            Rc::default(),
+            ending,
+            &mut account,
+        );
+        let cutting = async {
+            // Once its socket is full, everything there is to do has been done.
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            cut.cancel();
+        };
+        let (served, ()) = tokio::join!(served, cutting);
+        served.unwrap();
+        assert!(account.cut && account.sent > 0);
+        assert!(
+            account.unsent > 0 && account.unsent <= Output::FULL as u64 + 1000,
+            "{account:?}"
+        );
+        drop(theirs);
+    }
+}

@@ -316,15 +316,7 @@ fn what_a_client_sent_before_it_closed_reaches_the_board_in_full() {
             let mut client = std::net::TcpStream::connect(stream).unwrap();
             io::Write::write_all(&mut client, &vec![b'x'; SENT as usize]).unwrap();
             drop(client);
-            let mut watcher = daemon.client().await;
-            loop {
-                let written;
-                (watcher, written) = counter(watcher, "bytes_written").await;
-                assert!(written <= SENT);
-                if written == SENT {
-                    break;
-                }
-            }
+            counts(&daemon, "bytes_written", |written| written == SENT).await;
             daemon.stop().await;
         }
     });
@@ -425,38 +417,73 @@ fn what_does_not_end_in_time_is_cut_and_counted() {
         let mut client = daemon.client().await;
         assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
         client.write_all(b"12_SLEEP 1500").await.unwrap();
-        let mut watcher = daemon.client().await;
-        loop {
-            watcher = match ask_state(watcher).await {
-                (_, 1) => break,
-                (watcher, _) => watcher,
-            };
-        }
+        counts(&daemon, "asks_queued", |count| count == 1).await;
         let summary = daemon.stop().await;
         assert_eq!(summary.connections_cut, 1, "{summary:?}");
     });
 }
 
-/// How many asks of `sim0` are under way.
-async fn ask_state(watcher: TcpStream) -> (TcpStream, u64) {
-    counter(watcher, "asks_queued").await
-}
-
-/// A counter of `sim0`.
-async fn counter(mut watcher: TcpStream, name: &str) -> (TcpStream, u64) {
-    let hello = [
-        frame(r#"{"hello":"uartnet/1"}"#),
-        frame(r#"{"info":"sim0"}"#),
-    ]
-    .concat();
-    watcher.write_all(&hello).await.unwrap();
+/// Asks a session for this counter of `sim0` until it is right.
+async fn counts(daemon: &Daemon, name: &str, is_right: impl Fn(u64) -> bool) {
+    let mut session = daemon.client().await;
+    let hello = frame(r#"{"hello":"uartnet/1"}"#);
+    session.write_all(&hello).await.unwrap();
+    read_frame(&mut session).await.unwrap();
+    let key = format!(r#""{name}":"#);
     loop {
-        let payload = read_frame(&mut watcher).await.unwrap();
-        if let Some((_, rest)) = payload.split_once(&format!(r#""{name}":"#)) {
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            return (watcher, digits.parse().unwrap());
+        let info = frame(r#"{"info":"sim0"}"#);
+        session.write_all(&info).await.unwrap();
+        let payload = read_frame(&mut session).await.unwrap();
+        let (_, rest) = payload.split_once(&key).expect(name);
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        if is_right(digits.parse().unwrap()) {
+            return;
         }
     }
+}
+
+#[test]
+fn what_is_queued_to_a_uart_is_written_before_a_stop() {
+    on_the_runtime(async {
+        // 12,000 bytes take a second, and the device takes 4096 in advance.
+        let mut config = config(
+            &["sim0=sim:echo?pace=line,115200-8n1"],
+            &["uartnet=127.0.0.1:0"],
+        );
+        config.gateway.drain = DEADLINE * 2;
+        let daemon = Daemon::start_with(config).await;
+        let mut stays = daemon.client().await;
+        stays.write_all(&frame(&"x".repeat(6000))).await.unwrap();
+        let mut leaves = daemon.client().await;
+        leaves.write_all(&frame(&"y".repeat(6000))).await.unwrap();
+        counts(&daemon, "write_queue", |count| count > 6000).await;
+        drop(leaves);
+        daemon.shutdown.stop.cancel();
+        let answer = read_frame(&mut stays).await.unwrap();
+        assert_eq!(answer, "Server notification: data received");
+        drop(stays);
+        // It ends as soon as all is written, not when the time is over.
+        assert_eq!(daemon.end().await, Summary::default());
+    });
+}
+
+#[test]
+fn what_a_uart_has_not_taken_in_time_is_cut_and_counted() {
+    on_the_runtime(async {
+        // 9000 bytes would take 300 s.
+        let mut config = config(
+            &["sim0=sim:echo?pace=line,300-8n1"],
+            &["uartnet=127.0.0.1:0"],
+        );
+        config.gateway.drain = Duration::from_millis(50);
+        let daemon = Daemon::start_with(config).await;
+        let mut client = daemon.client().await;
+        client.write_all(&frame(&"x".repeat(9000))).await.unwrap();
+        counts(&daemon, "write_queue", |count| count > 0).await;
+        let summary = daemon.stop().await;
+        assert_eq!(summary.connections_cut, 1);
+        assert!(summary.bytes_unwritten > 0, "{summary:?}");
+    });
 }
 
 #[test]
