@@ -164,13 +164,20 @@ pub mod value {
 }
 
 impl Message {
-    /// Understands what a client sent. Bytes beyond a command's value are ignored: some clients pad.
+    /// Understands what a client sent. Bytes beyond a command's value are ignored: some clients pad. NOTIFY-LINESTATE and
+    /// NOTIFY-MODEMSTATE, which in RFC 2217 only a server sends, are questions, whether they have a value or not.
     ///
     /// # Errors
     /// [`ComPortError`]; the session can go on as if it had not been sent.
     pub fn from_client(payload: &[u8]) -> Result<Message, ComPortError> {
         let (&code, value) = payload.split_first().ok_or(ComPortError::Empty)?;
-        Message::decode(code, code, value)
+        let question = [ByteCode::LineState, ByteCode::ModemState]
+            .into_iter()
+            .find(|known| *known as u8 == code && value.is_empty());
+        match question {
+            Some(question) => Ok(Message::Byte(question, 0)),
+            None => Message::decode(code, code, value),
+        }
     }
 
     /// Understands what an access server sent. Suspend and resume are taken with and without the 100 added, as servers

@@ -196,6 +196,9 @@ fn questions_and_reserved_values_are_answered_and_touch_nothing() {
         (b"\x05\x7f", b"\x69\x01"),
         (b"\x06\x00", b"\x6a\x00"),
         (b"\x07\x00", b"\x6b\xb0"),
+        // As pyserial 3.5 asks with `?poll_modem`: without a value.
+        (b"\x06", b"\x6a\x00"),
+        (b"\x07", b"\x6b\xb0"),
         (b"\x0a\xff", b"\x6e\xff"),
         (b"\x0b\x0f", b"\x6f\x0f"),
         (b"\x0c\x00", b"\x70\x00"),

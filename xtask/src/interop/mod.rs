@@ -1,8 +1,12 @@
 //! `cargo xtask interop`: our gateway against software that is not ours. Every case is one entry of [`CASES`], says
 //! what it needs, and stops only what it started.
 
+mod gateway;
+mod miniterm;
 mod needs;
 mod pyserial_board;
+mod pyserial_client;
+mod pyserial_suite;
 mod u_boot;
 mod wire_client;
 
@@ -37,7 +41,16 @@ struct Case {
 }
 
 /// Every case. A new one is one file and one entry here.
-const CASES: &[Case] = &[u_boot::CASE, wire_client::CASE, pyserial_board::CASE];
+const CASES: &[Case] = &[
+    u_boot::CASE,
+    wire_client::CASE,
+    pyserial_board::CASE,
+    pyserial_client::PLUG,
+    pyserial_client::BOARD,
+    pyserial_client::RAW,
+    miniterm::CASE,
+    pyserial_suite::CASE,
+];
 
 /// How much of an answer is shown: so many lines, each of so many characters.
 const SHOWN_LINES: usize = 5;

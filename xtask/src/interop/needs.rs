@@ -25,6 +25,13 @@ pub(super) enum Need {
         /// The module that it brings.
         module: &'static str,
     },
+    /// A source package of Python's, not unpacked, in [`sources`].
+    PythonSource {
+        /// What to ask for, with its version.
+        package: &'static str,
+        /// The archive that it comes in.
+        file: &'static str,
+    },
 }
 
 /// How to see that something is there.
@@ -52,6 +59,8 @@ impl Need {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Need::Debian { package, .. } | Need::Python { package, .. } => package,
+            // The same package may be needed in both forms, so the archive's name tells them apart.
+            Need::PythonSource { file, .. } => file,
         }
     }
 
@@ -65,6 +74,9 @@ impl Need {
                 proof: Proof::Runs(words),
                 ..
             } => succeeds(Command::new(words[0]).args(&words[1..])),
+            Need::PythonSource { file, .. } => {
+                sources().is_ok_and(|folder| folder.join(file).is_file())
+            }
             Need::Python { module, .. } => python().is_ok_and(|python| {
                 succeeds(Command::new(python).args(["-c", &format!("import {module}")]))
             }),
@@ -78,6 +90,14 @@ impl Need {
 /// The folder it belongs into cannot be made.
 pub(super) fn python() -> Result<PathBuf> {
     Ok(folder("python")?.join("bin/python"))
+}
+
+/// Where source packages are.
+///
+/// # Errors
+/// The folder cannot be made.
+pub(super) fn sources() -> Result<PathBuf> {
+    folder("python-sources")
 }
 
 /// Fetches what is missing.
@@ -117,6 +137,16 @@ pub(super) fn install(needs: &[&Need]) -> Result<()> {
                 "--disable-pip-version-check",
             ])
             .args(&python_packages))?;
+    }
+    for need in needs.iter().filter(|need| !need.is_there()) {
+        if let Need::PythonSource { package, .. } = need {
+            run(Command::new(python()?)
+                .args(["-m", "pip", "download", "--quiet"])
+                .args(["--disable-pip-version-check", "--no-deps"])
+                .args(["--no-binary", ":all:", "--dest"])
+                .arg(sources()?)
+                .arg(package))?;
+        }
     }
     Ok(())
 }
