@@ -2,6 +2,7 @@
 //! and the product's own binaries, and knows nothing of their insides.
 
 mod demo;
+mod fuzz;
 mod interop;
 mod run;
 mod test;
@@ -29,6 +30,8 @@ enum Task {
     E2e(test::E2eOptions),
     /// Run against software that is not ours: U-Boot on an emulated UART, Python clients and boards
     Interop(interop::Options),
+    /// Fuzz the targets of fuzz/ for some minutes each; needs a nightly compiler and cargo-fuzz
+    Fuzz(fuzz::Options),
     /// Check what the documents and the sources claim of themselves, and run README's commands
     Tidy(tidy::Options),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::test(&options),
         Task::E2e(options) => test::e2e(&options),
         Task::Interop(options) => interop::interop(&options),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Tidy(options) => tidy::tidy(&options),
     };
     match result {
