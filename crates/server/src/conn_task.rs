@@ -155,7 +155,8 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    /// One turn. First what the world says (stop, timeout), then output, then input; again until neither moves.
+    /// One turn. First whether to stop, then output, input, and time, because both may have moved the session's timeout;
+    /// again until none of them moves.
     ///
     /// *Output before input*: what the client is owed goes out before it may ask for more. The session is asked for output
     /// only when the socket has taken all of it, so a client that does not read costs an [`Output`], and its lag is an
@@ -171,11 +172,6 @@ impl Connection<'_> {
         }
         for _ in 0..ROUNDS_A_TURN {
             self.nudge.take();
-            let give_up = self.give_up.filter(|_| !self.ended);
-            let timeouts = [self.session.poll_timeout(), give_up];
-            if self.alarm.poll(cx, timeouts.into_iter().flatten().min()) {
-                self.handle_timeout(Instant::now());
-            }
             let flushed = self.write(cx);
             if flushed.is_ready()
                 && let Some(finish) = self.session.finished()
@@ -183,7 +179,8 @@ impl Connection<'_> {
                 return Poll::Ready(finish);
             }
             let read = self.read(cx);
-            if read.is_pending() && !self.nudge.poll(cx) {
+            let timed = self.time(cx);
+            if read.is_pending() && timed.is_pending() && !self.nudge.poll(cx) {
                 return Poll::Pending;
             }
         }
@@ -232,6 +229,17 @@ impl Connection<'_> {
             }
             Poll::Ready(())
         })
+    }
+
+    /// Ready when the session's time, or that of a broken connection, had come.
+    fn time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let give_up = self.give_up.filter(|_| !self.ended);
+        let timeouts = [self.session.poll_timeout(), give_up];
+        if !self.alarm.poll(cx, timeouts.into_iter().flatten().min()) {
+            return Poll::Pending;
+        }
+        self.handle_timeout(Instant::now());
+        Poll::Ready(())
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -508,5 +516,69 @@ mod tests {
             "{account:?}"
         );
         drop(theirs);
+    }
+
+    /// A session that, when its nudge is rung, sets itself a timeout, and has finished when that is reached.
+    #[derive(Debug, Default)]
+    struct Timed {
+        polled: usize,
+        at: Option<Instant>,
+        finished: Option<Finish>,
+    }
+
+    impl Session for Timed {
+        fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {}
+
+        fn handle_end_of_input(&mut self, _now: Instant) {}
+
+        fn handle_stop(&mut self, _now: Instant) {}
+
+        fn handle_timeout(&mut self, _now: Instant) {
+            self.finished = Some(Finish::Close);
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            self.at.filter(|_| self.finished.is_none())
+        }
+
+        fn poll_output(&mut self, now: Instant, _out: &mut Output) {
+            self.polled += 1;
+            if self.polled == 2 {
+                self.at = Some(now + Duration::from_secs(60));
+            }
+        }
+
+        fn wants_input(&self) -> bool {
+            false
+        }
+
+        fn finished(&self) -> Option<Finish> {
+            self.finished
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_that_is_set_while_output_is_asked_for_is_kept() {
+        let (stream, _client) = UnixStream::pair().unwrap();
+        let nudge = Rc::<Nudge>::default();
+        let (ending, mut account) = (ending(), Account::default());
+        let session = Box::<Timed>::default();
+        let serve = serve(
+            Stream::Unix(stream),
+            session,
+            nudge.clone(),
+            ending,
+            &mut account,
+        );
+        let ring = async {
+            tokio::task::yield_now().await;
+            nudge.ring();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            served = serve => served.unwrap(),
+            () = ring => {}
+            () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("it sleeps for ever"),
+        }
     }
 }

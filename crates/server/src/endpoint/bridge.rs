@@ -98,7 +98,7 @@ impl Bridge {
 
     /// When [`Bridge::handle_timeout`] is due.
     pub(super) fn timeout(&self) -> Option<Instant> {
-        match self.ending? {
+        match self.ending.filter(|_| self.finished.is_none())? {
             Ending::Writing { until } => Some(until),
             Ending::Listening { quiet, until } => Some(quiet.min(until)),
         }
