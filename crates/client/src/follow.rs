@@ -19,7 +19,7 @@ use crate::{Address, Backoff, ClientError, Outbox, ReadEvent, Reopened, Resume, 
 /// How many written bytes are kept until the UART has taken them.
 const OUTBOX: usize = 64 << 10;
 
-/// How many bytes go into one message: well below the smallest `max_frame` a gateway may be set to.
+/// How many bytes go into one message, if the gateway takes as many: a cut connection repeats little.
 const PIECE: usize = 4096;
 
 /// What to follow, and how.
@@ -224,8 +224,9 @@ impl Follower {
         let Phase::Open(session) = &mut self.phase else {
             return;
         };
+        let piece = PIECE.min(session.data_room());
         while self.refusal.is_none()
-            && let Some((offset, bytes)) = self.outbox.poll_data(PIECE)
+            && let Some((offset, bytes)) = self.outbox.poll_data(piece)
         {
             session.send_data(offset, &bytes);
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
     Answer, Ask, Done, ErrorAnswer, FromClient, FromServer, Hello, Info, List, MessageError, Ping,
-    PortDetails, PortSummary, Reply, Request, Welcome,
+    PortDetails, PortSummary, Reply, Request, Welcome, data_header, data_room,
 };
 use uartnet_proto::{VERSION, plain};
 
@@ -108,10 +108,15 @@ impl Session {
         id
     }
 
-    /// Queues bytes for the open port's UART.
+    /// How many bytes [`Session::send_data`] takes at most, so that the gateway takes its frame.
+    pub fn data_room(&self) -> usize {
+        data_room(usize::try_from(self.welcome.max_frame).unwrap_or(usize::MAX))
+    }
+
+    /// Queues bytes for the open port's UART, at most [`Session::data_room`] of them.
     pub fn send_data(&mut self, offset: u64, bytes: &[u8]) {
         let mut header = BytesMut::new();
-        uartnet_proto::message::data_header(offset, &mut header);
+        data_header(offset, &mut header);
         self.connection.send(&[&header, bytes]);
     }
 

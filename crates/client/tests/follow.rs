@@ -254,6 +254,29 @@ fn a_piped_attach_sends_everything_and_ends_when_it_is_quiet() {
 }
 
 #[test]
+fn no_frame_is_longer_than_the_gateway_takes() {
+    let gateway = Gateway::start(|door| {
+        let mut peer = door.welcome_with(256);
+        peer.open(0);
+        let mut written = 0;
+        while written < 3000 {
+            let bytes = peer.expect_data(written).len() as u64;
+            assert!(format!("256_{written}:").len() as u64 + bytes <= 256);
+            written += bytes;
+        }
+        peer.say(json!({"event": "written", "port": "b", "offset": written}));
+        peer.until_end();
+    });
+    let ran = run(
+        &gateway.address,
+        &["attach", "b", "--linger", "50ms"],
+        &[b'x'; 3000],
+    );
+    ran.expect(0, "");
+    gateway.finish();
+}
+
+#[test]
 fn what_was_typed_is_written_once_however_often_the_connection_is_cut() {
     let gateway = Gateway::start(|door| {
         let mut peer = door.welcome();

@@ -7,7 +7,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use uartnet_proto::frame::{self, FrameDecoder};
+use uartnet_proto::frame::{self, FrameDecoder, frame_len};
 use uartnet_proto::message::*;
 
 proptest! {
@@ -320,6 +320,22 @@ fn data_shares_the_memory_of_its_payload() {
     let mut out = BytesMut::from(&b"+"[..]);
     data_header(u64::MAX, &mut out);
     assert_eq!(&out[..], b"+18446744073709551615:");
+}
+
+#[test]
+fn data_that_fills_its_room_makes_a_frame_that_is_just_allowed() {
+    for max_frame in [25, 64, 100, 256, 999, 1000, 1001, 4096, 65_536] {
+        let mut header = BytesMut::new();
+        data_header(u64::MAX, &mut header);
+        let len = frame_len(header.len() + data_room(max_frame));
+        assert!(
+            len == max_frame || len + 1 == max_frame,
+            "{len} of {max_frame}"
+        );
+    }
+    for max_frame in [0, 2, 24] {
+        assert_eq!(data_room(max_frame), 1);
+    }
 }
 
 #[test]

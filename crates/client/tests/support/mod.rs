@@ -65,11 +65,16 @@ impl Door {
 
     /// A connection on which hello is answered with welcome.
     pub(crate) fn welcome(&self) -> Peer {
+        self.welcome_with(65536)
+    }
+
+    /// The same, by a gateway that takes frames of at most `max_frame` bytes.
+    pub(crate) fn welcome_with(&self, max_frame: u64) -> Peer {
         let mut peer = self.accept();
         let hello = peer.expect("hello");
         assert_eq!(hello["hello"], "uartnet/1");
         peer.say(json!({
-            "welcome": "uartnet/1", "gateway": "bench1", "server": "by hand", "epoch": EPOCH, "max_frame": 65536
+            "welcome": "uartnet/1", "gateway": "bench1", "server": "by hand", "epoch": EPOCH, "max_frame": max_frame
         }));
         peer
     }

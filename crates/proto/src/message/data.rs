@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::MessageError;
-use crate::text::{put_decimal, shown};
+use crate::text::{decimal_digits, put_decimal, shown};
 
 /// The digits of the largest offset.
 const MAX_DIGITS: usize = 20;
@@ -13,6 +13,13 @@ const MAX_DIGITS: usize = 20;
 pub fn data_header(offset: u64, out: &mut BytesMut) {
     put_decimal(offset, out);
     out.extend_from_slice(b":");
+}
+
+/// How many bytes of data a frame of at most `max_frame` bytes has room for, whatever their offset; at least 1, because
+/// less would be a stream that never moves.
+pub fn data_room(max_frame: usize) -> usize {
+    let prefix = decimal_digits(max_frame as u64) + 1;
+    max_frame.saturating_sub(prefix + MAX_DIGITS + 1).max(1)
 }
 
 /// Splits a data payload into its offset and its bytes, which share the payload's memory.

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 pub use answer::*;
 pub use blob::Blob;
-pub use data::data_header;
+pub use data::{data_header, data_room};
 pub use error::MessageError;
 pub use error_code::ErrorCode;
 pub use event::{Event, GapWhy};

@@ -5,19 +5,19 @@ use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
 use uartnet_proto::frame::{encode, frame_len};
-use uartnet_proto::message::{Answer, ErrorAnswer, ErrorCode, FromServer, data_header};
+use uartnet_proto::message::{Answer, ErrorAnswer, ErrorCode, FromServer, data_header, data_room};
 
 use crate::endpoint::Output;
 
 /// How many bytes of a UART one frame carries at most: small enough for a client to start showing it early, large
 /// enough for its header not to matter.
 const DATA: usize = 32 * 1024;
-/// What a data frame needs besides its bytes: a LEN of up to 20 digits, `_`, an offset of up to 20 digits, `:`.
-const DATA_HEADER: usize = 42;
+/// The digits of an offset, and `:`.
+const DATA_HEADER: usize = 21;
 
 /// How many bytes of a UART one frame carries at most, where frames have this limit.
 pub(super) fn data_limit(max_frame: usize) -> usize {
-    DATA.min(max_frame.saturating_sub(DATA_HEADER)).max(1)
+    DATA.min(data_room(max_frame))
 }
 
 /// Appends one frame.
