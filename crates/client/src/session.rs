@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
-    Answer, Ask, Done, ErrorAnswer, FromClient, FromServer, Hello, Info, List, MessageError, Ping,
-    PortDetails, PortSummary, Reply, Request, Welcome, data_header, data_room,
+    Answer, Ask, Done, ErrorAnswer, ErrorCode, FromClient, FromServer, Hello, Info, List,
+    MessageError, Ping, PortDetails, PortSummary, Reply, Request, Welcome, data_header, data_room,
 };
 use uartnet_proto::{VERSION, plain};
 
@@ -240,9 +240,26 @@ impl Session {
     }
 
     async fn answer(&mut self, id: u64) -> Result<Answer, ClientError> {
+        let mut stopping = None;
         loop {
-            match self.next().await? {
-                // An error without an id is about the connection, so it is the last thing this answer waits for.
+            let message = match (self.next().await, stopping.take()) {
+                // Why it was closed was said before.
+                (Err(ClientError::Closed { .. } | ClientError::Lost { .. }), Some(error)) => {
+                    return Err(ClientError::Refused(error));
+                }
+                (message, told) => {
+                    stopping = told;
+                    message?
+                }
+            };
+            match message {
+                // A gateway that stops still gives the answers that are due.
+                FromServer::Control(Answer::Error(error), None)
+                    if error.error == ErrorCode::Shutdown =>
+                {
+                    stopping = Some(error);
+                }
+                // Any other error without an id is about the connection, so it is the last thing this answer waits for.
                 FromServer::Control(Answer::Error(error), answered)
                     if answered.is_none_or(|answered| answered == id) =>
                 {

@@ -115,6 +115,32 @@ fn a_refusal_is_said_on_stderr_and_ends_the_asking() {
 }
 
 #[test]
+fn a_gateway_that_stops_may_still_answer_what_was_asked() {
+    let stopping = json!({"error": "shutdown", "message": "the gateway is stopping"});
+    for answers in [true, false] {
+        let stopping = stopping.clone();
+        let gateway = Gateway::start(move |door| {
+            let mut peer = door.welcome();
+            let ask = peer.expect("ask");
+            peer.say(stopping);
+            if answers {
+                let reply = json!({"reply": "late", "from": 0, "to": 4, "took_us": 1});
+                peer.answer(&ask, reply);
+                assert_eq!(peer.next(), None);
+            }
+        });
+        let ran = run(&gateway.address, &["ask", "b", "1"], b"");
+        if answers {
+            ran.expect(0, "late\n");
+        } else {
+            ran.expect(1, "");
+            assert_eq!(ran.stderr, "uart: the gateway is stopping (shutdown)\n");
+        }
+        gateway.finish();
+    }
+}
+
+#[test]
 fn ls_and_info_are_tables_for_people_and_json_for_programs() {
     let script = |door: Door| {
         let mut peer = door.welcome();
