@@ -382,6 +382,24 @@ fn nothing_is_lost_of_a_long_pipe() {
 }
 
 #[test]
+fn a_full_disk_is_said_to_be_stdouts() {
+    let daemon = interpreter();
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = uart_command(daemon.gateway())
+        .unwrap()
+        .args(["ask", "board0", "ID?"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("uart: cannot write to stdout: No space left"),
+        "{said}"
+    );
+}
+
+#[test]
 fn whoever_closes_the_pipe_has_seen_enough() {
     let daemon = interpreter();
     uart(&daemon)

@@ -8,6 +8,7 @@ use uartnet_client::Address;
 #[cfg(target_os = "linux")]
 use crate::commands::pty;
 use crate::commands::{ask, attach, forward, info, ls, purge, run, send, set, signal, watch};
+use crate::duration;
 
 /// Talks to boards through a uartd gateway.
 #[derive(Debug, Parser)]
@@ -54,7 +55,7 @@ pub(crate) struct Common {
         global = true,
         default_value = "5s",
         value_name = "DURATION",
-        value_parser = humantime::parse_duration
+        value_parser = duration::parse
     )]
     pub(crate) connect_timeout: Duration,
 }

@@ -3,6 +3,7 @@
 
 mod cli;
 mod commands;
+mod duration;
 mod escape;
 mod exit;
 mod input;

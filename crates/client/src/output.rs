@@ -1,6 +1,6 @@
 //! What is written to stdout and stderr: replies, JSON lines, tables, complaints. Not what is worth writing.
 
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 
 use serde::Serialize;
 
@@ -9,19 +9,18 @@ use crate::style::Style;
 
 /// Writes bytes to stdout as they are, at once.
 pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
+    write(|stdout| stdout.write_all(bytes))
 }
 
 /// Writes a reply to stdout: bytes as they are, and an end of line after text that has none. An empty reply is nothing.
 pub(crate) fn reply(reply: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(reply)?;
-    if !reply.is_empty() && !reply.ends_with(b"\n") && std::str::from_utf8(reply).is_ok() {
-        stdout.write_all(b"\n")?;
-    }
-    stdout.flush()
+    write(|stdout| {
+        stdout.write_all(reply)?;
+        if !reply.is_empty() && !reply.ends_with(b"\n") && std::str::from_utf8(reply).is_ok() {
+            stdout.write_all(b"\n")?;
+        }
+        Ok(())
+    })
 }
 
 /// Writes one line of JSON to stdout.
@@ -39,6 +38,13 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 /// Writes a table to stdout.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> io::Result<()> {
     bytes(layout(rows).as_bytes())
+}
+
+fn write(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write(&mut stdout)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
 }
 
 /// Says on stderr what went wrong. A stderr that is closed cannot be told so.

@@ -366,7 +366,9 @@ fn usage_errors_have_exit_code_2_and_say_what_would_be_right() {
         (&["watch", "a", "b", "--raw"], "--raw shows one port"),
         (&["watch", "a", "--raw", "--json"], "cannot be used with"),
         (&["attach", "b", "--escape", "ctrl-1"], "no control key"),
-        (&["attach", "b", "--linger", "long"], "--linger"),
+        (&["attach", "b", "--linger", "long"], "write e.g. 500ms"),
+        (&["ask", "b", "x", "--timeout", "5"], "write e.g. 500ms"),
+        (&["ask", "b", "x", "--timeout", "0s"], "at least 1ms"),
         (&["fly"], "unrecognized subcommand"),
     ] {
         let ran = run("127.0.0.1:1", arguments, b"");

@@ -38,7 +38,9 @@ pub struct Listening {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody else listens there.
-    #[error("cannot listen on {address}: the address is in use already; is another uartd running?")]
+    #[error(
+        "cannot listen on {address}: the address is in use already; is another uartd running? choose another one (--listen, or address in the file)"
+    )]
     InUse {
         /// Where.
         address: ListenAddress,
@@ -66,14 +68,14 @@ pub enum BindError {
         address: ListenAddress,
     },
     /// Anything else.
-    #[error("cannot listen on {address}: {doing}: {source}")]
+    #[error("cannot listen on {address}: {doing}: {cause}")]
     Io {
         /// Where.
         address: ListenAddress,
         /// The call that failed.
         doing: &'static str,
         /// Its error.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -102,13 +104,13 @@ impl Listener {
         let (socket, address, file) = match address {
             ListenAddress::Tcp(wanted) => {
                 let (listener, bound) =
-                    bind_tcp(*wanted).map_err(|(doing, source)| explain(address, doing, source))?;
+                    bind_tcp(*wanted).map_err(|(doing, cause)| explain(address, doing, cause))?;
                 (Bound::Tcp(listener), ListenAddress::Tcp(bound), None)
             }
             ListenAddress::Unix(path) => {
                 remove_stale(path, address)?;
                 let (listener, file) =
-                    bind_unix(path).map_err(|(doing, source)| explain(address, doing, source))?;
+                    bind_unix(path).map_err(|(doing, cause)| explain(address, doing, cause))?;
                 (Bound::Unix(listener), address.clone(), Some(file))
             }
         };
@@ -216,7 +218,7 @@ fn remove_stale(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
     match BlockingUnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             tracing::info!(%address, "removing the socket of a daemon that is gone");
-            fs::remove_file(path).map_err(|source| explain(address, "unlink", source))
+            fs::remove_file(path).map_err(|cause| explain(address, "unlink", cause))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -228,9 +230,9 @@ fn remove_stale(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
     }
 }
 
-fn explain(address: &ListenAddress, doing: &'static str, source: io::Error) -> BindError {
+fn explain(address: &ListenAddress, doing: &'static str, cause: io::Error) -> BindError {
     let address = address.clone();
-    match source.kind() {
+    match cause.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
         io::ErrorKind::AddrNotAvailable => BindError::NotOurs { address },
         io::ErrorKind::PermissionDenied => {
@@ -248,7 +250,7 @@ fn explain(address: &ListenAddress, doing: &'static str, source: io::Error) -> B
         _ => BindError::Io {
             address,
             doing,
-            source,
+            cause,
         },
     }
 }
@@ -312,9 +314,18 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot listen on {bound}: the address is in use already; is another uartd running?"
+                "cannot listen on {bound}: the address is in use already; is another uartd running? choose another one (--listen, or address in the file)"
             )
         );
+    }
+
+    #[tokio::test]
+    async fn an_error_says_its_cause_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Listener::bind(&unix(&folder.path().join("no/socket"))).unwrap_err();
+        // Whoever prints the chain of causes prints the sentence alone.
+        let said = format!("{:#}", anyhow::Error::new(error));
+        assert_eq!(said.matches("No such file").count(), 1, "{said}");
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ use uartnet_proto::message::{self, Blob, ErrorAnswer, Reply};
 use super::connect;
 use crate::cli::Common;
 use crate::exit::Exit;
-use crate::output;
 use crate::sanitize::harmless;
+use crate::{duration, output};
 
 /// Send a command to a board's interpreter and print its answer and nothing else
 ///
@@ -36,7 +36,7 @@ pub(crate) struct Ask {
     #[arg(required = true)]
     command: Vec<OsString>,
     /// How long each reply may take, counted from its turn [default: the port's setting]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit)]
     timeout: Option<Duration>,
     /// One JSON object a command: port, command, reply, from, to, took_us; or error, message
     #[arg(long)]

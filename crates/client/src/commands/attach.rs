@@ -23,7 +23,7 @@ use crate::notice::Notices;
 use crate::remap::{Eol, InputRemap, LineEnd, OutputRemap, echo};
 use crate::screen::Screen;
 use crate::terminal::RawTerminal;
-use crate::{input, output, start};
+use crate::{duration, input, output, start};
 
 /// How long the break of the escape command lasts.
 const BREAK: Duration = Duration::from_millis(250);
@@ -98,13 +98,13 @@ impl FromStr for EscapeArg {
 struct Linger(Option<Duration>);
 
 impl FromStr for Linger {
-    type Err = humantime::DurationError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Linger, humantime::DurationError> {
+    fn from_str(text: &str) -> Result<Linger, String> {
         if text == "forever" {
             Ok(Linger(None))
         } else {
-            humantime::parse_duration(text).map(|time| Linger(Some(time)))
+            duration::parse(text).map(|time| Linger(Some(time)))
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, UsageError};
 use crate::notice::Notices;
 use crate::stop::Stop;
-use crate::{output, start};
+use crate::{duration, output, start};
 
 /// How many clients are served at once.
 const CLIENTS: usize = 256;
@@ -58,7 +58,7 @@ pub(crate) struct Forward {
     #[arg(long)]
     read_only: bool,
     /// How long a client that has sent its last byte still hears a silent board
-    #[arg(long, default_value = "500ms", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "500ms", value_name = "DURATION", value_parser = duration::parse)]
     linger: Duration,
     /// Listen where other machines can connect, without encryption and for anybody
     #[arg(long)]

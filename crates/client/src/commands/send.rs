@@ -12,7 +12,7 @@ use uartnet_proto::plain;
 
 use crate::cli::Common;
 use crate::exit::{Exit, UsageError};
-use crate::{input, output};
+use crate::{duration, input, output};
 
 /// No more input is taken while this many bytes wait to be sent.
 const UNSENT: usize = 64 << 10;
@@ -32,7 +32,7 @@ pub(crate) struct Send {
     /// What to send; none, or `-`: the lines of stdin
     text: Vec<OsString>,
     /// How long to wait for the next answer
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration::parse)]
     timeout: Duration,
 }
 

@@ -18,7 +18,7 @@ use crate::exit::{Exit, UsageError};
 use crate::lines::{Line, LineAssembler};
 use crate::notice::Notices;
 use crate::record::{Form, Recorder};
-use crate::{output, start};
+use crate::{duration, output, start};
 
 /// How much is gathered before it is written, in bytes, while more is there already.
 const GATHERED: usize = 64 << 10;
@@ -60,7 +60,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "N")]
     lines: Option<u64>,
     /// End after this long
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     duration: Option<Duration>,
     /// End when a connection is lost
     #[arg(long)]

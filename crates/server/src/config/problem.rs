@@ -126,8 +126,13 @@ impl Report {
         if self.list.len() > SHOWN {
             return;
         }
+        let rendered = render(place, &wrong);
+        // A parser that recovers finds what never ends again and again.
+        if self.list.iter().any(|problem| problem.rendered == rendered) {
+            return;
+        }
         self.list.push(Problem {
-            rendered: render(place, &wrong),
+            rendered,
             in_argument: place.source.is_argument,
             position: if place.source.is_argument {
                 0
@@ -363,5 +368,23 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("more than 20 errors"), "{text}");
+    }
+
+    #[test]
+    fn the_same_mistake_is_shown_once() {
+        let source = Source {
+            name: "a.toml".into(),
+            text: "a = [[[".into(),
+            is_argument: false,
+        };
+        let mut report = Report::default();
+        for span in [7..7, 7..7, 6..6] {
+            let place = Place {
+                source: &source,
+                span,
+            };
+            report.add(&place, Wrong::new("it never ends", ""));
+        }
+        assert_eq!(report.len(), 2);
     }
 }
