@@ -9,8 +9,11 @@
 //!   but which a UART that takes no bytes holds up for as long as its timeout, ends as timed out too.
 //! - **One end.** Every ask ends exactly once: reply, timeout, device lost, refused, too big, or cancelled.
 //! - **Late replies.** After a timeout, a reply that was too big and a cancelled ask, the port resynchronises before the
-//!   next turn, for at most one more timeout: what arrives of the old reply within that time is never given to another
-//!   ask. A reply that begins even later cannot be told from the next one's.
+//!   next turn, for at most one more timeout, the ask's or the profile's, whichever is longer: what arrives of the old
+//!   reply within that time is never given to another ask. A reply that is later still is not given to the next ask where
+//!   the board echoes (it echoed the ask whose reply is owed, or the last one before it): the next reply then begins
+//!   behind the echo of its own command, and there is none without one. Where the board does not echo, such a reply
+//!   cannot be told from the next one's.
 //! - **Whole commands.** A command the UART took nothing of is not written after its ask has ended. One that it took a
 //!   part of is written to its end, because half a command and the next one together would be a third.
 
@@ -19,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::reply::{Found, Reply};
+use crate::reply::{Echoes, Found, Reply};
 use crate::resync::Resync;
 use crate::time::{after, earlier};
 use crate::transmit::Turn;
@@ -49,6 +52,10 @@ pub(crate) struct Asks {
     limit: usize,
     limit_bytes: usize,
     running: Option<Box<Running>>,
+    /// Whether the board echoed the last command whose echo was looked for.
+    echoes: bool,
+    /// A resynchronisation ended before everything that was owed had come, and no whole reply has come since.
+    owes: bool,
     /// Since when the next ask waits without the UART taking a byte.
     stuck_since: Option<Instant>,
     ended: VecDeque<Ended>,
@@ -92,6 +99,8 @@ impl Asks {
             limit: limit.max(1),
             limit_bytes,
             running: None,
+            echoes: false,
+            owes: false,
             stuck_since: None,
             ended: VecDeque::new(),
         }
@@ -162,7 +171,13 @@ impl Asks {
             timeout,
             ..
         } = ask;
-        let reply = Reply::new(profile.end.clone(), &command, profile.strip_echo);
+        let echoes = match (self.echoes, self.owes) {
+            (false, _) => Echoes::Unknown,
+            (true, false) => Echoes::Usual,
+            (true, true) => Echoes::Required,
+        };
+        let echoes = profile.strip_echo.then_some(echoes);
+        let reply = Reply::new(profile.end.clone(), &command, echoes);
         let unsent = match profile.end {
             ReplyEnd::None => command,
             _ => [command, profile.eol.clone()].concat().into(),
@@ -336,6 +351,7 @@ impl Asks {
 
     /// The device vanished.
     pub(crate) fn lost(&mut self, reason: &str) {
+        (self.echoes, self.owes) = (false, false);
         if let Some(Running::Ask(mut active)) = self.running.take().map(|running| *running) {
             let outcome = match active.begun {
                 Some(_) => AskOutcome::DeviceLost {
@@ -396,6 +412,7 @@ impl Asks {
             return;
         };
         let came = active.partial();
+        self.learn(&active, &came);
         if let AskOutcome::TimedOut { partial, .. } = &mut outcome {
             *partial = came.clone();
         }
@@ -408,7 +425,8 @@ impl Asks {
                 reply,
                 ..
             } = active;
-            let resync = Resync::new(now, profile, timeout, unsent, reply, &came);
+            let window = timeout.max(profile.timeout);
+            let resync = Resync::new(now, profile, window, unsent, reply, &came);
             self.running = Some(Box::new(Running::Resync(resync)));
             self.end_resync(now);
         }
@@ -416,10 +434,26 @@ impl Asks {
     }
 
     fn end_resync(&mut self, now: Instant) {
-        if matches!(self.running.as_deref(), Some(Running::Resync(resync)) if resync.is_over()) {
+        let Some(Running::Resync(resync)) = self.running.as_deref() else {
+            return;
+        };
+        if resync.is_over() {
+            self.owes = resync.is_owed();
+            self.echoes |= resync.echoed();
             self.running = None;
             self.unstuck(now);
         }
+    }
+
+    /// What an ask that has ended says about the board's echo; `came` is what had arrived.
+    fn learn(&mut self, active: &Active, came: &[u8]) {
+        match active.reply.echoed() {
+            Some(true) => self.echoes = true,
+            // A board that was expected to echo and says other things does not any more: it should cost one ask only.
+            Some(false) if active.whole || (self.owes && !came.is_empty()) => self.echoes = false,
+            Some(false) | None => {}
+        }
+        self.owes &= !active.whole;
     }
 }
 

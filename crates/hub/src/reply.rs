@@ -5,7 +5,10 @@
 //!   when none comes for [`SETTLE`], it was the end of the line.
 //! - **Echo**: the command's text at the very beginning (line ends before it do not matter) and the end of line after it.
 //!   It is only an echo with both; a reply that merely begins like the command is left alone. An empty command has none.
-//!   A board without echo that answers a command with the command's own text needs `strip_echo` off.
+//!   A board without echo that answers a command with the command's own text needs `strip_echo` off: whether that text
+//!   is an echo whose reply does not come, or the reply, nobody can tell.
+//! - **Late echo**: something that was not asked for may come in front of the echo. Where the board is known to echo
+//!   ([`Echoes`]), the echo is looked for in every line, and the reply begins behind it.
 //! - **Lines**: `n` ended lines after the echo. Empty lines before the first other one are skipped, later ones count.
 //! - **Prompt**: the literal at the beginning of a line (or of the reply) and at the very end of what has arrived. A reply
 //!   that contains such a prompt ends there if the board pauses behind it just then; there is no delay to find out.
@@ -14,7 +17,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::ReplyEnd;
 use crate::time::after;
@@ -25,13 +28,31 @@ pub(crate) const SETTLE: Duration = Duration::from_millis(50);
 /// How many CRs and LFs may stand before an echo.
 const LEADING: usize = 4;
 
+/// What is known of a board's echo before a command is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echoes {
+    /// Nothing. An echo is one at the very beginning only.
+    Unknown,
+    /// It echoed the last command. By *prompt* and *quiet*, what stands in front of a whole line that is the command is
+    /// not a part of the reply. *Line* does not wait for it: the lines in front of it may be the reply.
+    Usual,
+    /// It echoes, and still owes the reply to an older command: nothing in front of the echo is a reply, and there is
+    /// none without an echo.
+    Required,
+}
+
 /// The reply to one command, as far as it has arrived.
 #[derive(Debug)]
 pub(crate) struct Reply {
     end: ReplyEnd,
+    echoes: Echoes,
     echo: Echo,
+    /// Whether the echo was seen; `None` if none is looked for.
+    echoed: Option<bool>,
     /// What is held because it may be an echo.
     held: Vec<u8>,
+    /// Up to where an echo that did not come first was looked for in the body.
+    seeking: usize,
     /// What follows the echo; empty once nobody wants it any more.
     body: BytesMut,
     wanted: bool,
@@ -47,6 +68,8 @@ pub(crate) struct Reply {
 enum Echo {
     /// So many bytes of the command's text were seen.
     Text(Bytes, usize),
+    /// It did not come first, and is looked for in what has arrived.
+    Sought(Bytes),
     /// The text and at least one CR were seen.
     Cr,
     /// It was seen, or it is known that there is none.
@@ -75,16 +98,19 @@ pub(crate) struct Found {
 }
 
 impl Reply {
-    pub(crate) fn new(end: ReplyEnd, command: &Bytes, strip_echo: bool) -> Reply {
-        let echo = if strip_echo && !command.is_empty() {
-            Echo::Text(command.clone(), 0)
-        } else {
-            Echo::Over
+    /// `echoes`: `None` if an echo is not to be stripped.
+    pub(crate) fn new(end: ReplyEnd, command: &Bytes, echoes: Option<Echoes>) -> Reply {
+        let (echo, echoed, echoes) = match echoes.filter(|_| !command.is_empty()) {
+            Some(echoes) => (Echo::Text(command.clone(), 0), Some(false), echoes),
+            None => (Echo::Over, None, Echoes::Unknown),
         };
         Reply {
             end,
+            echoes,
             echo,
+            echoed,
             held: Vec::new(),
+            seeking: 0,
             body: BytesMut::new(),
             wanted: true,
             body_len: 0,
@@ -98,15 +124,12 @@ impl Reply {
     pub(crate) fn handle_data(&mut self, now: Instant, bytes: &[u8]) -> Option<Found> {
         self.last_byte = Some(now);
         self.seen += bytes.len() as u64;
-        let mut rest = bytes;
-        while let Some((&byte, after)) = rest.split_first() {
-            if !self.echo_takes(byte) {
-                break;
-            }
-            rest = after;
+        self.take(bytes);
+        if let Some(rest) = self.seek_echo() {
+            self.take(&rest);
         }
-        self.append(rest);
         let found = match &self.end {
+            _ if self.is_waiting_for_echo() => None,
             ReplyEnd::None | ReplyEnd::Quiet(_) => None,
             ReplyEnd::Prompt(_) => self.find_prompt(),
             ReplyEnd::Line { count } => self.find_lines(*count),
@@ -129,10 +152,16 @@ impl Reply {
             }
             ReplyEnd::Prompt(_) => {
                 self.give_up_echo();
+                if self.is_waiting_for_echo() {
+                    return None;
+                }
                 self.find_prompt()
             }
             ReplyEnd::Quiet(_) => {
                 self.give_up_echo();
+                if self.is_waiting_for_echo() {
+                    return None;
+                }
                 let end = without_end_of_line(&self.body);
                 Some(self.found(end, self.seen))
             }
@@ -143,6 +172,7 @@ impl Reply {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let last = self.last_byte?;
         match &self.end {
+            _ if self.is_waiting_for_echo() => None,
             ReplyEnd::None => None,
             ReplyEnd::Line { .. } => self.lines.cr.map(|_| after(last, SETTLE)),
             ReplyEnd::Prompt(prompt) => {
@@ -168,19 +198,77 @@ impl Reply {
         self.last_byte
     }
 
+    /// Whether the echo was seen; `None` if none is looked for.
+    pub(crate) fn echoed(&self) -> Option<bool> {
+        self.echoed
+    }
+
     /// Says what has arrived so far, without an echo, and goes on looking for the end without keeping anything.
     pub(crate) fn discard(&mut self) -> Bytes {
-        let mut partial = std::mem::take(&mut self.body);
-        partial.extend_from_slice(&self.held);
+        let partial = [&self.body[..], &self.held].concat().into();
         self.wanted = false;
-        partial.freeze()
+        self.drop_unwanted();
+        partial
+    }
+
+    /// Whether nothing of what has arrived can be the reply, because the echo has not come.
+    fn is_waiting_for_echo(&self) -> bool {
+        self.echoes == Echoes::Required && matches!(self.echo, Echo::Sought(_))
+    }
+
+    /// Looks for the echo in what has arrived, if it did not come first. If it is there, everything up to its text is
+    /// dropped; what follows the text is to be taken now.
+    fn seek_echo(&mut self) -> Option<BytesMut> {
+        let Echo::Sought(text) = &self.echo else {
+            return None;
+        };
+        let found = (self.seeking..self.body.len()).find(|&at| {
+            let rest = &self.body[at..];
+            rest.starts_with(text)
+                && matches!(rest.get(text.len()), Some(b'\r' | b'\n'))
+                && self.begins_line(at)
+        });
+        let Some(at) = found else {
+            self.seeking = self.body.len().saturating_sub(text.len());
+            return None;
+        };
+        let (text, len) = (text.clone(), text.len());
+        let rest = self.body.split_off(at + len);
+        self.body.clear();
+        self.body_len = 0;
+        self.echo = Echo::Text(text, len);
+        Some(rest)
+    }
+
+    /// Whether an echo can begin here: at the beginning of a line, or behind a prompt. Where the prompt is not known,
+    /// anything but a letter or digit will do, if the echo must come.
+    fn begins_line(&self, at: usize) -> bool {
+        let before = &self.body[..at];
+        match (before.last(), &self.end) {
+            // What is no longer kept may have been the beginning of this line.
+            (None, _) => self.body_len == self.body.len(),
+            (Some(b'\r' | b'\n'), _) => true,
+            (Some(_), ReplyEnd::Prompt(prompt)) => prompt_at_end(before, prompt).is_some(),
+            (Some(last), _) => self.echoes == Echoes::Required && !last.is_ascii_alphanumeric(),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            if !self.echo_takes(byte) {
+                break;
+            }
+            rest = after;
+        }
+        self.append(rest);
     }
 
     /// Whether this byte is a part of the echo. If not, the echo is over.
     fn echo_takes(&mut self, byte: u8) -> bool {
         let line_end = matches!(byte, b'\r' | b'\n');
         match &mut self.echo {
-            Echo::Over => false,
+            Echo::Over | Echo::Sought(_) => false,
             Echo::Text(_, 0) if line_end && self.held.len() < LEADING => {
                 self.held.push(byte);
                 true
@@ -192,6 +280,7 @@ impl Reply {
             }
             Echo::Text(text, matched) if *matched == text.len() && line_end => {
                 self.held = Vec::new();
+                self.echoed = Some(true);
                 self.echo = if byte == b'\n' { Echo::Over } else { Echo::Cr };
                 true
             }
@@ -209,7 +298,15 @@ impl Reply {
 
     /// What was held was not an echo.
     fn give_up_echo(&mut self) {
-        self.echo = Echo::Over;
+        let may_follow = match self.echoes {
+            Echoes::Unknown => false,
+            Echoes::Usual => !matches!(self.end, ReplyEnd::Line { .. }),
+            Echoes::Required => true,
+        };
+        self.echo = match std::mem::replace(&mut self.echo, Echo::Over) {
+            Echo::Text(text, _) | Echo::Sought(text) if may_follow => Echo::Sought(text),
+            _ => Echo::Over,
+        };
         let held = std::mem::take(&mut self.held);
         self.append(&held);
     }
@@ -220,13 +317,22 @@ impl Reply {
     }
 
     fn drop_unwanted(&mut self) {
-        if !self.wanted {
-            self.body.clear();
+        if self.wanted {
+            return;
         }
+        let keep = match (&self.echo, &self.end) {
+            // An echo that has arrived in part, and what is in front of it.
+            (Echo::Sought(text), ReplyEnd::Prompt(prompt)) => text.len() + prompt.len() + 2,
+            (Echo::Sought(text), _) => text.len() + 2,
+            _ => 0,
+        };
+        self.body.advance(self.body.len().saturating_sub(keep));
+        self.seeking = 0;
     }
 
     fn find_prompt(&mut self) -> Option<Found> {
-        let (ReplyEnd::Prompt(prompt), Echo::Over) = (&self.end, &self.echo) else {
+        let (ReplyEnd::Prompt(prompt), Echo::Over | Echo::Sought(_)) = (&self.end, &self.echo)
+        else {
             return None;
         };
         let at = prompt_at_end(&self.body, prompt)?;
@@ -339,7 +445,11 @@ mod tests {
     /// Feeds the parts a millisecond apart, then lets time pass.
     fn play(end: &ReplyEnd, command: &'static str, parts: &[&[u8]]) -> Option<Found> {
         let mut now = Instant::now();
-        let mut reply = Reply::new(end.clone(), &Bytes::from_static(command.as_bytes()), true);
+        let mut reply = Reply::new(
+            end.clone(),
+            &Bytes::from_static(command.as_bytes()),
+            Some(Echoes::Unknown),
+        );
         for part in parts.iter().filter(|part| !part.is_empty()) {
             if let Some(found) = reply.handle_data(now, part) {
                 return Some(found);
@@ -451,7 +561,7 @@ mod tests {
 
     #[test]
     fn without_stripping_the_echo_is_a_line_like_any_other() {
-        let mut reply = Reply::new(line(1), &Bytes::from_static(b"ID?"), false);
+        let mut reply = Reply::new(line(1), &Bytes::from_static(b"ID?"), None);
         let found = reply
             .handle_data(Instant::now(), b"ID?\r\nboard 7\r\n")
             .unwrap();
@@ -461,7 +571,7 @@ mod tests {
     #[test]
     fn an_unwanted_reply_still_ends_and_keeps_nothing() {
         let now = Instant::now();
-        let mut reply = Reply::new(line(2), &Bytes::from_static(b"ID?"), true);
+        let mut reply = Reply::new(line(2), &Bytes::from_static(b"ID?"), Some(Echoes::Unknown));
         assert_eq!(reply.handle_data(now, b"ID?\r\nboa"), None);
         assert_eq!(reply.discard(), "boa");
         assert_eq!(reply.handle_data(now, b"rd 7"), None);

@@ -1,7 +1,7 @@
 //! After an ask that ended without its reply: waiting for what is still owed, so that it is not taken for the next reply.
 //!
 //! The rest of a command the UART took a part of is written first, however long that takes. Then, for at most one more
-//! timeout:
+//! timeout (the ask's or the profile's, whichever is longer):
 //!
 //! - *prompt*: an end of line is sent. Two prompts are owed, the old command's and that of the end of line (one, if the
 //!   old one has come without being recognised, because something followed it); when they have come, nothing follows the
@@ -12,6 +12,9 @@
 //!
 //! After a command that was only written to its end now, *line* and *quiet* wait for as long as it can be: how much of
 //! its echo has come already is not known.
+//!
+//! When that time is over and not everything has come, the reply is still owed: the next ask then tells its own reply by
+//! its echo, if the board echoes (`ask`).
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,8 @@ pub(crate) struct Resync {
     owed: Owed,
     timeout: Duration,
     last_byte: Option<Instant>,
+    /// Whether the echo of the command was seen.
+    echoed: bool,
     /// When waiting ends. `None` as long as the command is not wholly written.
     until: Option<Instant>,
     over: bool,
@@ -74,6 +79,7 @@ impl Resync {
             owed: Owed::Nothing,
             timeout,
             last_byte: reply.last_byte(),
+            echoed: reply.echoed() == Some(true),
             until: None,
             over: false,
         };
@@ -127,7 +133,9 @@ impl Resync {
         match &mut self.owed {
             Owed::Prompts(prompts) => prompts.handle_data(bytes),
             Owed::Reply(reply) => {
-                if reply.handle_data(now, bytes).is_some() {
+                let ended = reply.handle_data(now, bytes).is_some();
+                self.echoed |= reply.echoed() == Some(true);
+                if ended {
                     self.owed = Owed::Silence(QUIET);
                 }
             }
@@ -159,6 +167,20 @@ impl Resync {
     /// Whether the old command is not wholly written yet.
     pub(crate) fn is_writing(&self) -> bool {
         !self.command.is_empty()
+    }
+
+    /// Whether something that was owed has not come.
+    pub(crate) fn is_owed(&self) -> bool {
+        match &self.owed {
+            Owed::Nothing | Owed::Silence(_) => false,
+            Owed::Prompts(prompts) => prompts.missing > 0,
+            Owed::Reply(_) | Owed::Unknown => true,
+        }
+    }
+
+    /// Whether the board has echoed the command.
+    pub(crate) fn echoed(&self) -> bool {
+        self.echoed
     }
 
     /// Whether the next ask can have its turn.

@@ -737,6 +737,22 @@ fn converse(profile: &Profile, board: &mut Slow, commands: &[&str]) -> Vec<Strin
         .iter()
         .map(|command| bench.ask(a, command))
         .collect();
+    let ends = told(&mut bench, a, board, commands.len());
+    assert_eq!(
+        ends.iter().map(|(ask, _)| *ask).collect::<Vec<_>>(),
+        asked,
+        "each once, in order"
+    );
+    ends.iter().map(|(_, outcome)| text(outcome)).collect()
+}
+
+/// Lets the board and the bench talk until so many asks of this client have ended.
+fn told(
+    bench: &mut Bench,
+    client: ClientId,
+    board: &mut Slow,
+    count: usize,
+) -> Vec<(AskId, AskOutcome)> {
     let mut ends = Vec::new();
     for _ in 0..20_000 {
         let written = bench.transmit();
@@ -745,18 +761,13 @@ fn converse(profile: &Profile, board: &mut Slow, commands: &[&str]) -> Vec<Strin
         if !said.is_empty() {
             bench.data(said);
         }
-        ends.extend(bench.ends(a));
-        if ends.len() == commands.len() {
+        ends.extend(bench.ends(client));
+        if ends.len() == count {
             break;
         }
         bench.pass(MS);
     }
-    assert_eq!(
-        ends.iter().map(|(ask, _)| *ask).collect::<Vec<_>>(),
-        asked,
-        "each once, in order"
-    );
-    ends.iter().map(|(_, outcome)| text(outcome)).collect()
+    ends
 }
 
 #[test]
@@ -793,6 +804,119 @@ fn a_late_reply_is_never_given_to_the_next_ask() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Asks the board with the profile, the first command with a shorter timeout.
+fn converse_impatiently(board: &mut Slow, profile: &Profile, commands: &[&str]) -> Vec<String> {
+    let mut bench = with(profile.clone());
+    let a = bench.attach(client("a"));
+    for (i, command) in commands.iter().enumerate() {
+        let ask = Ask {
+            command: Bytes::copy_from_slice(command.as_bytes()),
+            profile: None,
+            timeout: (i == 0).then_some(TIMEOUT / 5),
+        };
+        bench.hub.ask(bench.now, a, ask);
+    }
+    let ends = told(&mut bench, a, board, commands.len());
+    ends.iter().map(|(_, outcome)| text(outcome)).collect()
+}
+
+#[test]
+fn an_impatient_ask_is_resynchronised_for_as_long_as_the_profile_says() {
+    for profile in [line(), prompt(), quiet()] {
+        let with_prompt = profile == prompt();
+        for echoes in [true, false] {
+            for wait in [150, 250, 550] {
+                let mut board = Slow {
+                    echoes,
+                    ..Slow::new(if with_prompt { "=> " } else { "" })
+                };
+                let slow = format!("slow {wait}");
+                let ends = converse_impatiently(&mut board, &profile, &[&slow, "quick"]);
+                assert_eq!(
+                    ends,
+                    ["<timed out: >", "done quick"],
+                    "{:?} wait {wait} echoes {echoes}",
+                    profile.end
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn however_late_a_reply_is_a_board_that_echoes_tells_it_from_the_next() {
+    for (profile, text) in [
+        (line(), ""),
+        (line(), "=> "),
+        (prompt(), "=> "),
+        (quiet(), ""),
+        (quiet(), "=> "),
+    ] {
+        for wait in [1010, 1200, 1450] {
+            let mut board = Slow::new(text);
+            let slow = format!("slow {wait}");
+            let commands = [&slow, "quick", "quicker"];
+            let ends = converse(&profile, &mut board, &commands);
+            let ends: Vec<&str> = ends
+                .iter()
+                .map(|end| end.trim_end_matches("\r\n=> "))
+                .collect();
+            assert_eq!(
+                ends,
+                ["<timed out: >", "done quick", "done quicker"],
+                "{:?} with {text:?} wait {wait}",
+                profile.end
+            );
+        }
+    }
+}
+
+#[test]
+fn a_board_that_stops_echoing_costs_one_ask() {
+    let mut bench = with(line());
+    let a = bench.attach(client("a"));
+    for (command, said, end) in [
+        ("one", "one\r\nyes\r\n", "yes"),
+        ("slow", "slow\r\n", "<timed out: >"),
+        ("echo off", "off\r\n", "<timed out: off\r\n>"),
+        ("two", "yes\r\n", "yes"),
+        ("three", "three\r\nyes\r\n", "yes"),
+    ] {
+        bench.ask(a, command);
+        assert_eq!(bench.transmit(), format!("{command}\r").as_bytes());
+        bench.data(said);
+        bench.pass(TIMEOUT);
+        assert_eq!(bench.end(a), end, "{command}");
+        bench.pass(TIMEOUT);
+    }
+}
+
+#[test]
+fn what_a_board_that_echoes_says_in_front_of_an_echo_is_not_the_reply() {
+    for profile in [prompt(), quiet()] {
+        let mut bench = with(profile.clone());
+        let a = bench.attach(client("a"));
+        for (said, reply) in [
+            (["tick", "\r\nls\r\na\r\n=> "], "tick\r\nls\r\na"),
+            (["ls\r\na", "\r\n=> "], "a"),
+            (["tick\r\nls", "\r\na\r\nls\r\n=> "], "a\r\nls"),
+            (["ls -l\r\nl", "s\r\na\r\n=> "], "a"),
+            (["too\r\nls", " -l\r\n=> "], "too\r\nls -l"),
+            (["also\r\nls\r\n", "a\r\n=> "], "also\r\nls\r\na"),
+        ] {
+            bench.ask(a, "ls");
+            assert_eq!(bench.transmit(), b"ls\r");
+            for part in said {
+                bench.data(part);
+            }
+            bench.pass(100 * MS);
+            let end = bench.end(a);
+            let end = end.trim_end_matches("\r\n=> ");
+            assert_eq!(end, reply, "{:?} {said:?}", profile.end);
         }
     }
 }
