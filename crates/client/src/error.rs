@@ -130,6 +130,7 @@ mod tests {
             error: ErrorCode::UnknownPort,
             message: "there is no port \"x\"".to_owned(),
             partial: None,
+            write_offset: None,
         };
         assert_eq!(
             ClientError::Refused(answer).to_string(),

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
-    Answer, Close, ErrorAnswer, ErrorCode, Event, FromServer, Mode, Open, Opened, Request, StartAt,
+    Answer, Close, ErrorAnswer, ErrorCode, Event, FromServer, Mode, Open, Opened, Ping, Request,
+    StartAt,
 };
 
 use crate::{Address, Backoff, ClientError, Outbox, ReadEvent, Reopened, Resume, Session};
@@ -72,17 +73,18 @@ pub struct Follower {
     backoff: Backoff,
     phase: Phase,
     opened_before: bool,
-    /// While the port is opened again to learn which written bytes were refused.
+    /// While it is not known for certain which written bytes were refused.
     refusal: Option<Refusal>,
     ready: VecDeque<Followed>,
 }
 
-/// What was written was refused. How much of it is not said, and more may have been under way; the answer to opening the
-/// port again, on the same connection, says it exactly.
+/// What was written was refused, and so is what was under way behind it. Nothing more is written until a request behind
+/// all of it is answered: a ping, if the gateway said what it expects next, else opening the port again, whose answer
+/// says it.
 struct Refusal {
     error: ErrorAnswer,
-    /// The id of the request that opens the port again.
-    open: u64,
+    /// The id of that request.
+    awaited: u64,
 }
 
 /// One attempt to connect, say hello and open the port.
@@ -286,8 +288,13 @@ impl Follower {
     }
 
     fn handle_answer(&mut self, id: u64, answer: Answer) {
-        let refusal = self.refusal.take_if(|refusal| refusal.open == id);
+        let refusal = self.refusal.take_if(|refusal| refusal.awaited == id);
         match (refusal, answer) {
+            (Some(Refusal { error, .. }), Answer::Pong(_)) if error.write_offset.is_some() => {
+                let next = error.write_offset.unwrap_or_default();
+                let refused = self.outbox.handle_refused(next);
+                self.ready.push_back(Followed::WriteRefused(error, refused));
+            }
             (Some(refusal), Answer::Opened(opened)) => {
                 let missed = self.resume.handle_opened(&opened.epoch, opened.offset);
                 self.ready.extend(missed.map(Followed::Read));
@@ -312,13 +319,15 @@ impl Follower {
         }
         let open = self.open_request();
         if let Phase::Open(session) = &mut self.phase {
-            session.send(Request::Close(Close {
-                close: self.options.port.to_string(),
-            }));
-            self.refusal = Some(Refusal {
-                error,
-                open: session.send(open),
-            });
+            let awaited = if error.write_offset.is_some() {
+                session.send(Request::Ping(Ping { ping: 0 }))
+            } else {
+                session.send(Request::Close(Close {
+                    close: self.options.port.to_string(),
+                }));
+                session.send(open)
+            };
+            self.refusal = Some(Refusal { error, awaited });
         }
     }
 

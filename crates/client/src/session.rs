@@ -120,7 +120,7 @@ impl Session {
         self.connection.send(&[&header, bytes]);
     }
 
-    /// The next message, except pongs and kinds of message that this client does not know. Dropping the future loses nothing.
+    /// The next message, except pongs without an id and kinds of message that this client does not know. Dropping the future loses nothing.
     ///
     /// # Errors
     /// [`ClientError::Closed`], [`ClientError::Lost`], [`ClientError::Silent`] when the session is over;
@@ -138,7 +138,7 @@ impl Session {
                 }
             };
             self.liveness.handle_message(Instant::now().into_std());
-            if !matches!(message, FromServer::Control(Answer::Pong(_), _)) {
+            if !matches!(message, FromServer::Control(Answer::Pong(_), None)) {
                 return Ok(message);
             }
         }
@@ -306,6 +306,7 @@ async fn receive_message(connection: &mut Connection) -> Result<FromServer, Clie
                         error,
                         message: sentence.to_owned(),
                         partial: None,
+                        write_offset: None,
                     }),
                     None => ClientError::Message {
                         gateway: gateway(),

@@ -94,7 +94,8 @@ async fn every_wrong_answer_is_an_error_that_says_what_is_wrong() {
     for (payload, words) in [
         (r#"{"ports":"all","id":1}"#, "no message: ports: "),
         (r#"{"ports":[],"id":2}"#, "closed the connection"),
-        (r#"{"pong":1,"id":1}"#, "closed the connection"),
+        (r#"{"pong":1}"#, "closed the connection"),
+        (r#"{"pong":1,"id":1}"#, "answered pong where ports"),
         (r#"{"done":"list","id":1}"#, "answered done where ports"),
         (
             r#"{"error":"forbidden","message":"not for you","id":1}"#,

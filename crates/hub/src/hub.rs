@@ -187,6 +187,13 @@ impl Hub {
     pub fn handle_opened(&mut self, now: Instant, state: DeviceState, can_pause: bool) {
         self.state = state;
         self.state_at = self.history.end();
+        self.handle_can_pause(can_pause);
+        self.asks.unstuck(now);
+        self.publish(|news, _| news.state = true);
+    }
+
+    /// The line settings were changed, and with them, maybe, whether the UART can be left unread without loss.
+    pub fn handle_can_pause(&mut self, can_pause: bool) {
         self.can_pause = can_pause;
         for client in self.clients.values_mut() {
             if let Some(reader) = &mut client.reader {
@@ -194,8 +201,6 @@ impl Hub {
             }
         }
         self.update_paused();
-        self.asks.unstuck(now);
-        self.publish(|news, _| news.state = true);
     }
 
     /// The device vanished, or could not be opened. Asks and control operations under way end, queued writes are lost

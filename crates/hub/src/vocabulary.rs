@@ -276,9 +276,12 @@ pub struct Ask {
     pub command: Bytes,
     /// How to talk to the interpreter. `None`: the port's profile.
     pub profile: Option<crate::Profile>,
-    /// How long the reply may take, from the moment its turn comes. `None`: the profile's.
+    /// How long the reply may take, from the moment its turn comes; at most [`LONGEST_TIMEOUT`]. `None`: the profile's.
     pub timeout: Option<Duration>,
 }
+
+/// The longest timeout of an ask: nobody else can write while it runs, so a typing error should not take a day.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The one end every ask has.
 #[derive(Debug, Clone, PartialEq, Eq)]

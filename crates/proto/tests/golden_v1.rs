@@ -536,8 +536,24 @@ fn answers_are_these_bytes() {
             error: ErrorCode::Timeout,
             message: "no whole reply within 2 s".into(),
             partial: Some(Blob("temp".into())),
+            write_offset: None,
         }),
         Some(6),
+    );
+    answer(
+        concat!(
+            "68_",                                  // LEN
+            r#"{"error":"leased","#,                // the kind; the code
+            r#""message":"anna holds the lease","#, // a sentence
+            r#""write_offset":120}"#, // what the next data must carry, where data was refused
+        ),
+        Answer::Error(ErrorAnswer {
+            error: ErrorCode::Leased,
+            message: "anna holds the lease".into(),
+            partial: None,
+            write_offset: Some(120),
+        }),
+        None,
     );
 }
 
@@ -581,6 +597,7 @@ fn error_codes_are_these_names() {
             error: code,
             message: "m".into(),
             partial: None,
+            write_offset: None,
         };
         let message = FromServer::Control(Answer::Error(error), None);
         assert_eq!(

@@ -188,7 +188,7 @@ fn what_is_wrong_is_said_with_the_kind_and_the_id() {
             UnknownKind { .. } => ErrorCode::UnknownMessage,
             _ => ErrorCode::BadMessage,
         };
-        assert_eq!(error.answer(), ErrorAnswer { error: expected, message: error.to_string(), partial: None });
+        assert_eq!(error.answer(), ErrorAnswer { error: expected, message: error.to_string(), partial: None, write_offset: None });
     }
 }
 
@@ -350,6 +350,7 @@ fn what_a_newer_gateway_says_is_a_value() {
         error,
         message: "m".into(),
         partial: None,
+        write_offset: None,
     };
     assert_eq!(
         decode(r#"{"error":"out-of-tune","message":"m","id":1,"pitch":440}"#),
@@ -608,13 +609,20 @@ fn answer() -> BoxedStrategy<Answer> {
             outputs
         })),
         any::<u64>().prop_map(|pong| Answer::Pong(Pong { pong })),
-        (select(ErrorCode::ALL), text(), of(bytes())).prop_map(|(error, message, partial)| {
-            Answer::Error(ErrorAnswer {
-                error,
-                message,
-                partial: partial.map(Blob),
-            })
-        }),
+        (
+            select(ErrorCode::ALL),
+            text(),
+            of(bytes()),
+            of(any::<u64>())
+        )
+            .prop_map(|(error, message, partial, write_offset)| {
+                Answer::Error(ErrorAnswer {
+                    error,
+                    message,
+                    partial: partial.map(Blob),
+                    write_offset,
+                })
+            }),
         event().prop_map(Answer::Event),
     ]
     .boxed()

@@ -128,9 +128,12 @@ impl PortHandle {
         self.line.get()
     }
 
-    /// The errors the device's driver has counted; `None` if there is no device, or it does not count.
-    pub fn device_errors(&self) -> Option<ErrorCounters> {
-        self.uart.borrow_mut().as_mut()?.status().ok()?.errors
+    /// Looks at the device, so that the hub knows its input lines as they are now, also where nobody reads the port. Returns
+    /// the errors its driver has counted; `None` if there is no device, or it does not count.
+    pub fn look(&self, now: Instant) -> Option<ErrorCounters> {
+        let status = self.uart.borrow_mut().as_mut()?.status().ok()?;
+        self.drive(now, |hub| hub.handle_inputs(now, status.inputs));
+        status.errors
     }
 
     /// Everything countable.

@@ -339,6 +339,11 @@ impl Turn<'_> {
                 Ok(ActionDone::Line(line)) => {
                     self.task.line = line;
                     self.task.handle.set_line(line);
+                    // Flow control decides about it. If reading goes on again, another round must begin with it.
+                    let can_pause = uart.can_pause();
+                    self.task
+                        .handle
+                        .with_hub(now, |hub| hub.handle_can_pause(can_pause));
                 }
                 Ok(ActionDone::Outputs(outputs)) => self.task.outputs = outputs,
                 Ok(ActionDone::Done) | Err(_) => {}

@@ -1,16 +1,11 @@
 //! What the hub accepts, from whom, and with which words it refuses. The rules of the lease are in `arbiter`.
 
-use std::time::Duration;
-
 use super::Hub;
 use crate::arbiter::Denied;
 use crate::ask::Accepted;
 use crate::client::{Client, UNREAD_BYTES};
 use crate::writer::WriterId;
-use crate::{Access, Ask, AskId, ClientId, DeviceState, Refusal, ReplyEnd};
-
-/// The longest timeout of an ask: nobody else can write while it runs, so a typing error should not take a day.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+use crate::{Access, Ask, AskId, ClientId, DeviceState, LONGEST_TIMEOUT, Refusal, ReplyEnd};
 
 impl Hub {
     pub(super) fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {

@@ -225,4 +225,7 @@ pub struct ErrorAnswer {
     /// What had arrived before a `timeout` or `device-lost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Blob>,
+    /// The write offset the next data must carry, where data was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_offset: Option<u64>,
 }

@@ -76,6 +76,7 @@ impl MessageError {
             error,
             message: self.to_string(),
             partial: None,
+            write_offset: None,
         }
     }
 }

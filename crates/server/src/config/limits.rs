@@ -51,7 +51,11 @@ pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::f
 pub(super) const LINES: Limit<usize> = Limit::new(1, 1, 10_000);
 pub(super) const QUIET: Limit<Duration> =
     Limit::new(Duration::from_millis(50), MILLISECOND, MINUTE);
-pub(super) const TIMEOUT: Limit<Duration> = Limit::new(Duration::from_secs(2), MILLISECOND, HOUR);
+pub(super) const TIMEOUT: Limit<Duration> = Limit::new(
+    Duration::from_secs(2),
+    MILLISECOND,
+    uartnet_hub::LONGEST_TIMEOUT,
+);
 pub(super) const MAX_REPLY: Limit<usize> = Limit::new(MIB, 1, 64 * MIB);
 /// The longest prompt, in bytes.
 pub(super) const PROMPT: usize = 256;

@@ -19,7 +19,7 @@ use crate::gateway::{Gateway, PortClient};
 use crate::nudge::Nudge;
 
 /// The device, as the test sees it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Bench {
     unplugged: bool,
     /// What is waiting to be read, and how a read that finds nothing ends.
@@ -29,12 +29,33 @@ struct Bench {
     floods: bool,
     panics: bool,
     inputs: VecDeque<InputSignals>,
+    /// What the status says of them.
+    inputs_now: InputSignals,
     refuses: bool,
     line: Option<LineSettings>,
     outputs: Option<OutputSignals>,
     reader: Option<Waker>,
     /// Everything that was done to it, in order.
     log: Vec<String>,
+}
+
+impl Default for Bench {
+    fn default() -> Bench {
+        Bench {
+            unplugged: false,
+            waiting: VecDeque::new(),
+            read_error: None,
+            floods: false,
+            panics: false,
+            inputs: VecDeque::new(),
+            inputs_now: InputSignals::ABSENT_LINES,
+            refuses: false,
+            line: None,
+            outputs: None,
+            reader: None,
+            log: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -147,6 +168,7 @@ impl Port for Fake {
                 wanted: "anything".into(),
             });
         }
+        self.0.borrow_mut().line = Some(wanted);
         Ok(wanted)
     }
 
@@ -170,14 +192,15 @@ impl Port for Fake {
         Ok(PortStatus {
             line: bench.line.unwrap(),
             outputs: bench.outputs.unwrap(),
-            inputs: InputSignals::ABSENT_LINES,
+            inputs: bench.inputs_now,
             has_modem_lines: true,
             errors: None,
         })
     }
 
     fn can_pause(&self) -> bool {
-        false
+        let line = self.0.borrow().line;
+        line.is_some_and(|line| line.flow != FlowControl::None)
     }
 }
 
@@ -217,11 +240,15 @@ struct Watcher {
 
 impl Watcher {
     fn new(handle: &Rc<PortHandle>) -> Watcher {
+        Watcher::with(handle, OnLag::Gap)
+    }
+
+    fn with(handle: &Rc<PortHandle>, on_lag: OnLag) -> Watcher {
         let attach = Attach {
             label: "test".into(),
             access: Access::Admin,
             read: Some(ReadFrom::Live),
-            on_lag: None,
+            on_lag: Some(on_lag),
             can_carry_gap: true,
             writer: None,
         };
@@ -462,6 +489,65 @@ fn inputs_are_told_one_after_the_other() {
             })
             .await;
         assert_eq!(told, last);
+    });
+}
+
+#[test]
+fn who_asks_is_told_the_inputs_as_they_are_and_so_are_readers() {
+    let fake = Fake::default();
+    let runtime = crate::runtime().unwrap();
+    runtime.block_on(async {
+        let handle = handle();
+        let _task = PortTask::new(handle.clone(), Box::new(fake.clone()));
+        let ringing = InputSignals {
+            ri: true,
+            ..InputSignals::ABSENT_LINES
+        };
+        fake.0.borrow_mut().inputs_now = ringing;
+        handle.look(Instant::now());
+        let DeviceState::Present { inputs, .. } = handle.info().state else {
+            panic!("it must be open");
+        };
+        assert_eq!(inputs, ringing, "though nobody reads the port");
+        let mut watcher = Watcher::new(&handle);
+        watcher.state().await;
+        fake.0.borrow_mut().inputs_now = InputSignals::ABSENT_LINES;
+        handle.look(Instant::now());
+        let told = watcher.notice(|notice| match notice {
+            Notice::Signals { inputs, .. } => Some(inputs),
+            _ => None,
+        });
+        assert_eq!(told.await, InputSignals::ABSENT_LINES);
+    });
+}
+
+#[test]
+fn flow_control_that_is_set_later_decides_about_stalling() {
+    let fake = Fake::default();
+    with_task(&fake, async |handle, _| {
+        let piece = "x".repeat(64 * 1024);
+        let more_than_the_history = [&*piece; 17];
+        for (line, stalls) in [
+            ("115200-8n1-rtscts", true),
+            ("115200-8n1", false),
+            ("115200-8n1-xonxoff", true),
+        ] {
+            let mut reader = Watcher::with(&handle, OnLag::Auto);
+            reader.control(Control::SetLine(line.parse().unwrap()));
+            reader
+                .notice(|notice| matches!(notice, Notice::ControlDone { .. }).then_some(()))
+                .await;
+            fake.says(&more_than_the_history);
+            while !fake.0.borrow().waiting.is_empty() && !handle.info().stalled {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(handle.info().stalled, stalls, "{line}");
+            // Without flow control the laggard is not waited for any more.
+            reader.control(Control::SetLine("115200-8n1".parse().unwrap()));
+            while !fake.0.borrow().waiting.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
     });
 }
 

@@ -106,6 +106,15 @@ fn what_cannot_be_understood_is_answered_and_the_session_goes_on() {
             r#"{"ask":"board0","command":"x","timeout_ms":18446744073709551615}"#,
             "bad-message",
         ),
+        // One more than is allowed; as much as is allowed comes to where a profile is missed.
+        (
+            r#"{"ask":"board0","command":"x","timeout_ms":3600001}"#,
+            "bad-message",
+        ),
+        (
+            r#"{"ask":"board0","command":"x","timeout_ms":3600000}"#,
+            "no-profile",
+        ),
         (r#"{"set":"board0","line":"fast"}"#, "bad-message"),
         (r#"{"break":"board0","ms":0}"#, "bad-message"),
         (
@@ -307,7 +316,7 @@ fn written_bytes_are_acknowledged_at_their_offsets() {
     assert_eq!(
         said,
         [
-            r#"{"error":"bad-offset","message":"the data begins at 13, and the next write offset is 12"}"#,
+            r#"{"error":"bad-offset","message":"the data begins at 13, and the next write offset is 12","write_offset":12}"#,
             r#"{"event":"written","port":"board0","offset":12}"#,
         ]
     );
@@ -356,7 +365,7 @@ fn bytes_for_an_absent_device_are_refused_and_lost_ones_are_told() {
         .iter()
         .find(|it| it.starts_with(r#"{"error":"absent""#))
         .unwrap();
-    assert!(refused.contains("the next write offset is 3"), "{refused}");
+    assert!(refused.ends_with(r#","write_offset":3}"#), "{refused}");
     let state = said
         .iter()
         .find(|it| it.contains(r#""event":"state""#))

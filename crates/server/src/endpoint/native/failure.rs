@@ -18,6 +18,8 @@ pub(super) struct Failure {
     pub(super) sentence: String,
     /// What the board had said until then.
     pub(super) partial: Bytes,
+    /// The write offset the next data must carry, where data was refused.
+    pub(super) write_offset: Option<u64>,
 }
 
 impl Failure {
@@ -26,6 +28,7 @@ impl Failure {
             code,
             sentence: sentence.into(),
             partial: Bytes::new(),
+            write_offset: None,
         }
     }
 
@@ -51,6 +54,7 @@ impl Failure {
             error: self.code,
             message: self.sentence,
             partial,
+            write_offset: self.write_offset,
         }
     }
 }
@@ -113,11 +117,13 @@ pub(super) fn replied(outcome: AskOutcome) -> Result<Replied, Failure> {
             code: ErrorCode::Timeout,
             sentence: format!("no whole reply within {}", format_duration(after)),
             partial,
+            write_offset: None,
         },
         AskOutcome::DeviceLost { partial, reason } => Failure {
             code: ErrorCode::DeviceLost,
             sentence: format!("the device was lost before the reply was whole: {reason}"),
             partial,
+            write_offset: None,
         },
         AskOutcome::Refused(refusal) => (&refusal).into(),
         AskOutcome::TooBig { limit } => Failure::new(

@@ -51,6 +51,7 @@ pub(super) fn say_answer(out: &mut Output, max_frame: usize, answer: Answer, id:
             error: ErrorCode::TooBig,
             message,
             partial: None,
+            write_offset: None,
         };
         payload.clear();
         FromServer::Control(Answer::Error(error), id).encode(&mut payload);
@@ -67,6 +68,7 @@ pub(super) fn say_error(out: &mut Output, error: ErrorCode, message: String) {
             error,
             message,
             partial: None,
+            write_offset: None,
         }),
         None,
     );
@@ -108,6 +110,7 @@ mod tests {
             error: ErrorCode::Device,
             message: "x".repeat(300),
             partial: None,
+            write_offset: None,
         };
         say_answer(&mut out, 200, Answer::Error(answer), Some(4));
         let said = String::from_utf8(out.take()).unwrap();

@@ -1,6 +1,7 @@
 //! How ports and what happens to them are told in a session's messages: the conversion from the hub's words to the wire's.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use uart_iface::{ErrorCounters, InputSignals, OutputSignals};
 use uartnet_hub::{
@@ -21,7 +22,8 @@ pub(super) fn summary(port: &PortHandle) -> PortSummary {
 }
 
 /// Everything about one port.
-pub(super) fn details(port: &PortHandle) -> PortDetails {
+pub(super) fn details(port: &PortHandle, now: Instant) -> PortDetails {
+    let errors = port.look(now);
     let info = port.info();
     let (absent_reason, outputs, inputs) = match &info.state {
         DeviceState::Present {
@@ -41,7 +43,7 @@ pub(super) fn details(port: &PortHandle) -> PortDetails {
         lease: info.lease.clone(),
         sequences: port.sequences().to_vec(),
         stalled: info.stalled,
-        counters: counters(&info, port.device_errors()),
+        counters: counters(&info, errors),
     }
 }
 

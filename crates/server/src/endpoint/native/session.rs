@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use uart_iface::{LineSettings, OutputChange, Purge};
-use uartnet_hub::{Access, Ask, Attach, Control, Notice, Refusal};
+use uartnet_hub::{Access, Ask, Attach, Control, LONGEST_TIMEOUT, Notice, Refusal};
 use uartnet_proto::VERSION;
 use uartnet_proto::message::{
     self, Answer, Closed, Done, ErrorCode, FromClient, Hello, LeaseAction, Mode, Opened, Pong,
@@ -20,9 +20,8 @@ use crate::endpoint::writer::Writer;
 use crate::endpoint::{Connection, Output};
 use crate::gateway::PortHandle;
 
-/// The longest break, and the longest time an ask may be given.
+/// The longest break.
 const MAX_BREAK: Duration = Duration::from_secs(60);
-const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest name of a writer, in bytes.
 const MAX_WRITER: usize = 64;
 
@@ -142,7 +141,7 @@ impl Conversation {
             Request::Info(wanted) => {
                 let port = self.port(&wanted.info)?;
                 Ok(Some(Answer::Port(Box::new(PortInfo {
-                    port: info::details(&port),
+                    port: info::details(&port, now),
                 }))))
             }
             Request::Open(open) => self.open(now, &open),
@@ -155,8 +154,8 @@ impl Conversation {
             }
             Request::Ask(ask) => {
                 let timeout = ask.timeout_ms.map(Duration::from_millis);
-                if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MAX_TIMEOUT) {
-                    return Err(out_of_range("ask: timeout_ms", MAX_TIMEOUT));
+                if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > LONGEST_TIMEOUT) {
+                    return Err(out_of_range("ask: timeout_ms", LONGEST_TIMEOUT));
                 }
                 let command = ask.command.0;
                 self.talk(now, &ask.ask)?.ask(
@@ -346,7 +345,10 @@ impl Conversation {
         let Some(known) = next.checked_sub(offset) else {
             let sentence =
                 format!("the data begins at {offset}, and the next write offset is {next}");
-            return Err(Failure::new(ErrorCode::BadOffset, sentence));
+            return Err(not_written(
+                Failure::new(ErrorCode::BadOffset, sentence),
+                &open.writer,
+            ));
         };
         // What was accepted before the connection broke, and is sent again by a client that could not know.
         bytes.advance(
@@ -356,7 +358,7 @@ impl Conversation {
         );
         open.writer
             .push(now, &open.talk.client, bytes)
-            .map_err(|refusal| not_written(&refusal, &open.writer))
+            .map_err(|refusal| not_written((&refusal).into(), &open.writer))
     }
 
     // --- what comes back
@@ -368,7 +370,7 @@ impl Conversation {
             return;
         }
         if let Err(refusal) = open.writer.resume(now, &open.talk.client) {
-            let failure = not_written(&refusal, &open.writer);
+            let failure = not_written((&refusal).into(), &open.writer);
             self.say((Answer::Error(failure.answer()), None));
         }
     }
@@ -521,8 +523,9 @@ fn out_of_range(what: &str, max: Duration) -> Failure {
     )
 }
 
-fn not_written(refusal: &Refusal, writer: &Writer) -> Failure {
-    let mut failure = Failure::from(refusal);
-    failure.sentence += &format!("; the next write offset is {}", writer.end());
-    failure
+fn not_written(failure: Failure, writer: &Writer) -> Failure {
+    Failure {
+        write_offset: Some(writer.end()),
+        ..failure
+    }
 }
