@@ -162,6 +162,7 @@ mod tests {
             error,
             message: "no".to_owned(),
             partial: None,
+            write_offset: None,
         })
     }
 

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -199,6 +200,25 @@ fn signals_give_the_terminal_back() {
         assert!(terminal.is_raw());
         kill_process(Pid::from_child(&terminal.child), signal).unwrap();
         terminal.expect_end(128 + signal.as_raw());
+        gateway.finish();
+    }
+}
+
+#[test]
+fn a_signal_in_the_first_moment_gives_the_terminal_back() {
+    for _ in 0..25 {
+        let gateway = Gateway::start(|door| {
+            let mut peer = door.welcome();
+            peer.open(0);
+            peer.until_end();
+        });
+        let terminal = Terminal::start(&gateway, &["attach", "b"]);
+        let begun = Instant::now();
+        while !terminal.is_raw() {
+            assert!(begun.elapsed() < PATIENCE, "it never becomes raw");
+        }
+        kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+        terminal.expect_end(128 + Signal::TERM.as_raw());
         gateway.finish();
     }
 }

@@ -542,7 +542,7 @@ fn answers_are_these_bytes() {
     );
     answer(
         concat!(
-            "68_",                                  // LEN
+            "73_",                                  // LEN
             r#"{"error":"leased","#,                // the kind; the code
             r#""message":"anna holds the lease","#, // a sentence
             r#""write_offset":120}"#, // what the next data must carry, where data was refused

@@ -113,6 +113,8 @@ impl Attach {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
         let typing = io::stdin().is_terminal();
         let (follower, read_only) = self.open(&common, typing).await?;
+        // Before the terminal is touched: a signal that is not caught would leave it raw.
+        let signals = Signals::new()?;
         let raw = if typing {
             Some(RawTerminal::enter().context("cannot make the terminal raw")?)
         } else {
@@ -143,7 +145,7 @@ impl Attach {
         }
         let input = reading.then(input::pieces);
         attached
-            .run(input, typing, raw.as_ref(), self.linger.0)
+            .run(input, typing, signals, raw.as_ref(), self.linger.0)
             .await
     }
 
@@ -207,10 +209,10 @@ impl Attached {
         mut self,
         mut input: Option<Receiver<io::Result<Vec<u8>>>>,
         typing: bool,
+        mut signals: Signals,
         raw: Option<&RawTerminal>,
         linger: Option<Duration>,
     ) -> Result<Exit> {
-        let mut signals = Signals::new()?;
         let piped = !typing && input.is_some();
         loop {
             // A person who types too much is told; a pipe waits.
