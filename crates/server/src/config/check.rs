@@ -82,6 +82,7 @@ struct Names {
 
 fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<PortConfig>, Names) {
     let mut named: Vec<(PortName, Place<'_>)> = Vec::new();
+    let mut taken: Vec<(String, Place<'_>)> = Vec::new();
     let mut complete = true;
     let mut ports = Vec::new();
     for From { source, raw: table } in written {
@@ -117,11 +118,26 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
                 }
             }
         }
-        let settings = port(&mut values, table);
-        if let (Some(name), Some((device, line, hub))) = (name, settings) {
+        let Some((device, line, hub)) = port(&mut values, table) else {
+            continue;
+        };
+        if let (Some(identity), Some(written)) = (device.identity, &raw.device) {
+            let place = Place {
+                source,
+                span: written.span(),
+            };
+            match taken.iter().find(|(other, _)| *other == identity) {
+                None => taken.push((identity, place)),
+                Some((_, first)) => {
+                    let wrong = same_device(&device.spec, first);
+                    values.report.add(&place, wrong);
+                }
+            }
+        }
+        if let Some(name) = name {
             ports.push(PortConfig {
                 name,
-                device,
+                device: device.spec,
                 line,
                 hub,
             });
@@ -136,10 +152,27 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
     )
 }
 
+/// Opening it twice would fail, or steal bytes from the other port.
+fn same_device(spec: &DeviceSpec, first: &Place<'_>) -> Wrong {
+    let message = format!("two ports cannot share the device \"{}\"", spec.as_str());
+    let help = format!(
+        "the other one is {}; give each its own, one port serves many clients",
+        first.described()
+    );
+    Wrong::new(message, help)
+}
+
+/// A device spec that was understood, and what is known of the device without opening it.
+struct Device {
+    spec: DeviceSpec,
+    prompt: Option<String>,
+    identity: Option<String>,
+}
+
 fn port(
     values: &mut Values<'_, '_>,
     table: &Spanned<RawPort>,
-) -> Option<(DeviceSpec, LineSettings, HubConfig)> {
+) -> Option<(Device, LineSettings, HubConfig)> {
     let raw = table.get_ref();
     let device = values.required(
         table,
@@ -151,8 +184,12 @@ fn port(
                 Wrong::new(error.to_string(), "\"uartd devices\" lists what is there")
             };
             let spec = DeviceSpec::parse(text).map_err(wrong)?;
-            let prompt = spec.device().map_err(wrong)?.prompt().map(str::to_owned);
-            Ok((spec, prompt))
+            let device = spec.device().map_err(wrong)?;
+            Ok(Device {
+                spec,
+                prompt: device.prompt().map(str::to_owned),
+                identity: device.identity(),
+            })
         },
     );
     let mut line = LineSettings::default();
@@ -176,7 +213,7 @@ fn port(
         profile: interpreter::profile(
             values,
             raw.interpreter.as_ref(),
-            device.as_ref().map(|(_, prompt)| prompt.as_deref()),
+            device.as_ref().map(|device| device.prompt.as_deref()),
         ),
         sequences: sequences(values, &raw.sequences),
         byte_pacing: std::time::Duration::ZERO,
@@ -206,8 +243,7 @@ fn port(
     if let Some((per_byte, per_line)) = values.get(&raw.write_pacing, values::pacing) {
         (hub.byte_pacing, hub.line_pacing) = (per_byte, per_line);
     }
-    let (spec, _) = device?;
-    Some((spec, line, hub))
+    Some((device?, line, hub))
 }
 
 fn sequences(values: &mut Values<'_, '_>, tables: &[Spanned<RawSequence>]) -> Vec<Sequence> {

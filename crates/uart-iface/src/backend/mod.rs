@@ -66,6 +66,12 @@ pub trait Device: fmt::Debug {
     fn prompt(&self) -> Option<&str> {
         None
     }
+
+    /// What all specs of one device have in common, where it can be opened only once: two devices of the same identity
+    /// cannot both be open. `None`: each device made from a spec is one of its own (simulated boards are).
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A real device, as `uartd devices` lists it.

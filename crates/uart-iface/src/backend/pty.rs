@@ -71,6 +71,11 @@ impl Device for PtyDevice {
         &self.spec
     }
 
+    /// There is one link at a path.
+    fn identity(&self) -> Option<String> {
+        Some(format!("pty {}", self.path.display()))
+    }
+
     fn open(
         &mut self,
         line: LineSettings,

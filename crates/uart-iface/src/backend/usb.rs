@@ -138,6 +138,11 @@ impl Device for UsbDevice {
         &self.spec
     }
 
+    /// How the adapter is described. Whether two descriptions fit the same adapter is known only when it is there.
+    fn identity(&self) -> Option<String> {
+        Some(format!("usb {:?}", self.wanted))
+    }
+
     fn open(
         &mut self,
         line: LineSettings,

@@ -63,6 +63,13 @@ impl Device for TtyDevice {
         &self.spec
     }
 
+    /// The path behind all symbolic links, as far as it is there now.
+    fn identity(&self) -> Option<String> {
+        let path = self.path.canonicalize();
+        let path = path.as_ref().unwrap_or(&self.path);
+        Some(path.display().to_string())
+    }
+
     fn open(
         &mut self,
         line: LineSettings,
