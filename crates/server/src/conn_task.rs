@@ -313,7 +313,7 @@ impl Stream {
         }
     }
 
-    /// Bytes go at once, and a client whose machine vanished is noticed.
+    /// Bytes go at once, none is taken out of its place, and a client whose machine vanished is noticed.
     pub(crate) fn tune(&self) -> io::Result<()> {
         let Stream::Tcp(stream) = self else {
             return Ok(());
@@ -325,6 +325,8 @@ impl Stream {
             .with_interval(PROBE_EVERY)
             .with_retries(PROBES);
         socket.set_tcp_keepalive(&keepalive)?;
+        // An urgent byte is a byte of the stream like any other. Telnet's Synch sends the IAC of its data mark as one.
+        socket.set_out_of_band_inline(true)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
         Ok(())

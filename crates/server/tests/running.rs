@@ -323,6 +323,34 @@ fn what_a_client_sent_before_it_closed_reaches_the_board_in_full() {
 }
 
 #[test]
+fn an_urgent_byte_is_a_byte_of_the_stream() {
+    on_the_runtime(async {
+        // Telnet's Synch as inetutils telnet sends it: the IAC is urgent, the data mark is not.
+        for (protocol, urgent, then, expected) in [
+            ("raw", b"X", &b"cd"[..], &b"abXcd"[..]),
+            ("rfc2217", b"\xff", b"\xf2cd", b"abcd"),
+        ] {
+            let listen = format!("{protocol}=127.0.0.1:0");
+            let daemon = Daemon::start(&["plug=loopback:"], &[&listen]).await;
+            let mut client = daemon.client().await;
+            client.write_all(b"ab").await.unwrap();
+            socket2::SockRef::from(&client)
+                .send_out_of_band(urgent)
+                .unwrap();
+            client.write_all(then).await.unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"cd") {
+                assert_ne!(client.read_buf(&mut got).await.unwrap(), 0, "{got:?}");
+            }
+            let hello = got.len() - expected.len().min(got.len());
+            assert_eq!(&got[hello..], expected, "{protocol}: {got:?}");
+            drop(client);
+            daemon.stop().await;
+        }
+    });
+}
+
+#[test]
 fn a_break_that_arrives_is_notified_to_who_asked_for_it() {
     on_the_runtime(async {
         let listen = ["rfc2217=127.0.0.1:0"];

@@ -4,9 +4,11 @@
 mod gateway;
 mod miniterm;
 mod needs;
+mod pipes;
 mod pyserial_board;
 mod pyserial_client;
 mod pyserial_suite;
+mod telnet_clients;
 mod u_boot;
 mod wire_client;
 
@@ -50,6 +52,10 @@ const CASES: &[Case] = &[
     pyserial_client::RAW,
     miniterm::CASE,
     pyserial_suite::CASE,
+    telnet_clients::KERMIT,
+    telnet_clients::TELNET,
+    telnet_clients::GENSIOT,
+    pipes::CASE,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.
