@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use uartnet_tests::{DEADLINE, Daemon, Peer, Session, frame};
+use uartnet_tests::{DEADLINE, Daemon, Peer, Session, frame, uartd_command};
 
 #[test]
 fn connections_beyond_the_limit_wait_or_are_refused_and_others_go_on() {
@@ -42,6 +44,51 @@ fn connections_beyond_the_limit_wait_or_are_refused_and_others_go_on() {
         thread::yield_now();
     }
     assert!(answered, "nobody is served after the crowd has gone");
+}
+
+#[test]
+fn a_gateway_out_of_descriptors_serves_whom_it_has_says_so_once_and_recovers() {
+    let uartd = uartd_command().expect("a binary");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 32 && exec \"$@\"", "sh"])
+        .arg(uartd.get_program())
+        .args(["--listen", "uartnet=127.0.0.1:0", "board0=sim:interpreter"]);
+    let daemon = Daemon::run(&mut command, 1).expect("a gateway");
+    let mut first = Peer::connect(daemon.address());
+    first.send(b"6_LED?");
+    assert_eq!(first.text(), "OFF");
+
+    // The kernel completes their connections; the gateway has no descriptors for all of them.
+    let mut crowd: Vec<Peer> = (0..48).map(|_| Peer::connect(daemon.address())).collect();
+    daemon
+        .wait_log("cannot accept; trying again")
+        .expect("it notices");
+    for _ in 0..20 {
+        first.send(b"6_LED?");
+        assert_eq!(first.text(), "OFF", "whoever is there is served");
+    }
+    // As those before them go, everybody has a turn.
+    while !crowd.is_empty() {
+        let mut next = crowd.remove(0);
+        next.send(b"6_LED?");
+        assert_eq!(next.text(), "OFF");
+    }
+    // That it is over is told when somebody comes after a calm second.
+    let begun = Instant::now();
+    while !daemon.log().contains("accepting again") {
+        assert!(begun.elapsed() < DEADLINE, "it never recovers");
+        let mut late = Peer::connect(daemon.address());
+        late.send(b"6_LED?");
+        assert_eq!(late.text(), "OFF");
+        thread::sleep(Duration::from_millis(50)); // not to be the next crowd
+    }
+    let log = daemon.log();
+    assert_eq!(
+        log.matches("cannot accept; trying again").count(),
+        1,
+        "{log}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -22,6 +22,25 @@ const BACKLOG: i32 = 1024;
 /// The waits after an accept that failed for want of something that comes back (descriptors, memory).
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// When nothing has failed for so long, the want is over. A gateway at its limit accepts one client for each that leaves,
+/// and fails again at once: that is one trouble, not many.
+const CALM: Duration = Duration::from_secs(1);
+
+/// Accepting has failed lately.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    /// How long to wait the next time.
+    wait: Duration,
+    /// When accepting was last found to fail, and that was waited out.
+    last: Instant,
+}
+
+impl Failing {
+    fn is_over(&self) -> bool {
+        self.last.elapsed() >= CALM
+    }
+}
 
 /// A listener that accepts. Its `Display` is the line `uartd` prints: `listening <protocol> <address> [port]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +103,7 @@ pub enum BindError {
 pub(crate) struct Listener {
     socket: Bound,
     address: ListenAddress,
-    failing: Option<Duration>,
+    failing: Option<Failing>,
     /// Held for its end.
     _file: Option<SocketFile>,
 }
@@ -142,7 +161,10 @@ impl Listener {
             };
             match accepted {
                 Ok(stream) => {
-                    if self.failing.take().is_some() {
+                    if let Some(failing) = &mut self.failing {
+                        failing.wait = FIRST_WAIT;
+                    }
+                    if self.failing.take_if(|it| it.is_over()).is_some() {
                         tracing::info!(address = %self.address, "accepting again");
                     }
                     return stream;
@@ -150,12 +172,16 @@ impl Listener {
                 // The client had left before it was its turn: not our trouble.
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
-                    if self.failing.is_none() {
+                    let failing = self.failing.take().filter(|it| !it.is_over());
+                    if failing.is_none() {
                         tracing::error!(address = %self.address, %error, "cannot accept; trying again");
                     }
-                    let wait = self.failing.unwrap_or(FIRST_WAIT);
-                    self.failing = Some((wait * 2).min(LAST_WAIT));
+                    let wait = failing.map_or(FIRST_WAIT, |it| it.wait);
                     tokio::time::sleep(wait).await;
+                    self.failing = Some(Failing {
+                        wait: (wait * 2).min(LAST_WAIT),
+                        last: Instant::now(),
+                    });
                 }
             }
         }
