@@ -31,9 +31,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 
-/// How long what a client sent may still be read when its connection is broken: a UART held up by its flow control may
-/// never take it.
-const AFTER_BREAK: Duration = Duration::from_secs(60);
+/// How long what a client sent may wait to be read when its connection is broken: a UART held up by its flow control may
+/// never take what came before it. A full write queue takes less than this at 9600 baud.
+const AFTER_BREAK: Duration = Duration::from_secs(300);
 
 /// Reads and writes in one turn, so that a busy connection leaves time for the others.
 const ROUNDS_A_TURN: usize = 16;

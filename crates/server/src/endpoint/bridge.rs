@@ -12,6 +12,9 @@ use super::{Connection, Finish, Output, Session};
 use crate::config::WhenAbsent;
 use crate::gateway::PortClient;
 
+/// The keys of its own that a listener with a bridge may have ([`crate::config::StreamOptions`]).
+pub(super) const OPTIONS: &[&str] = &["from", "when_absent", "banner"];
+
 /// A client that has shut down its sending half is given what the board still says until the board has been silent for
 /// this long, ...
 const SILENCE: Duration = Duration::from_secs(2);
@@ -19,7 +22,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 const LISTENING: Duration = Duration::from_secs(60);
 /// How many bytes may wait for an absent device before no more are taken from the client.
 const WAITING: usize = 64 * 1024;
-/// How long what it sent may take to be written once it is gone: a UART held up by its flow control may never take it.
+/// How long the UART may take nothing of what a client sent before it ended: one held up by its flow control may never
+/// take it.
 const WRITING: Duration = Duration::from_secs(60);
 
 /// One client of one port.
@@ -41,7 +45,7 @@ pub(super) struct Bridge {
 /// A client that has shut down its sending half.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
-    /// What it sent is being written, until then at most.
+    /// What it sent is being written; until then at most, if nothing more is taken.
     Writing { until: Instant },
     /// It listens, until the board is silent (`quiet`), and at most `until`.
     Listening { quiet: Instant, until: Instant },
@@ -173,7 +177,12 @@ impl Bridge {
                     self.handle_state(now, state);
                     return Some(notice);
                 }
-                Notice::Written { up_to } => self.writer.settle(*up_to),
+                Notice::Written { up_to } => {
+                    self.writer.settle(*up_to);
+                    if let Some(Ending::Writing { until }) = &mut self.ending {
+                        *until = now + WRITING;
+                    }
+                }
                 Notice::WriteLost { to, from, reason } => {
                     tracing::warn!(port = %self.port(), bytes = to - from, %reason, "bytes of a client are lost");
                     self.writer.settle(*to);

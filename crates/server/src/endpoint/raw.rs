@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use uartnet_hub::Notice;
 
-use super::bridge::Bridge;
+use super::bridge::{Bridge, OPTIONS};
 use super::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
 
 /// How many bytes are taken from the history in one piece.
@@ -30,7 +30,7 @@ impl EndpointKind for Raw {
     }
 
     fn options(&self) -> &'static [&'static str] {
-        &["from", "when_absent", "banner"]
+        OPTIONS
     }
 
     fn session(&self, now: Instant, connection: Connection) -> Box<dyn Session> {

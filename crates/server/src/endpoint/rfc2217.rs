@@ -14,7 +14,7 @@ use uartnet_hub::{ActionDone, Control, ControlError, ControlId, DeviceState, Not
 use uartnet_telnet::access_server::{AccessServer, InForce, Request};
 use uartnet_telnet::com_port::value;
 
-use super::bridge::Bridge;
+use super::bridge::{Bridge, OPTIONS};
 use super::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
 
 /// How many bytes are taken from the history, and escaped, in one piece.
@@ -42,7 +42,7 @@ impl EndpointKind for Rfc2217 {
     }
 
     fn options(&self) -> &'static [&'static str] {
-        &["from", "when_absent", "banner"]
+        OPTIONS
     }
 
     fn session(&self, now: Instant, connection: Connection) -> Box<dyn Session> {

@@ -79,6 +79,34 @@ fn what_does_not_fit_the_write_queue_waits_and_arrives_whole() {
 }
 
 #[test]
+fn a_slow_uart_may_take_its_time_and_one_that_is_stuck_may_not() {
+    for takes in [true, false] {
+        let mut world = World::new(hub());
+        let mut client = connect(&world);
+        client.sends(&world, "x".repeat(3000));
+        client.ends(&world);
+        let mut heard = 0;
+        for _ in 0..3 {
+            world.pass(40 * SECOND);
+            if takes {
+                heard += world.board_heard().len();
+            }
+            client.hears(&world);
+            client.session.handle_timeout(world.now);
+        }
+        let finished = client.finished();
+        assert_eq!(
+            (heard, finished),
+            if takes {
+                (3000, None)
+            } else {
+                (0, Some(Finish::Close))
+            }
+        );
+    }
+}
+
+#[test]
 fn after_a_half_close_the_board_may_still_answer_until_it_is_silent() {
     let mut world = World::new(hub());
     let mut client = connect(&world);
