@@ -4,9 +4,10 @@
 //!
 //! [`Telnet`] is one end of one connection, server or client. Bytes go into [`Telnet::handle_input`] in any pieces;
 //! events come out, and answers to negotiations are appended to the output that the caller sends. What is appended is
-//! bounded by what came in: at most three bytes for each byte of input. [`access_server`] puts the access server's side of
-//! an RFC 2217 session on top of it.
+//! bounded by what came in: at most three bytes for each byte of input. [`access_server`] and [`access_client`] put the two
+//! sides of an RFC 2217 session on top of it.
 
+pub mod access_client;
 pub mod access_server;
 pub mod codes;
 pub mod com_port;

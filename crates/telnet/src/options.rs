@@ -83,6 +83,14 @@ impl Options {
         )
     }
 
+    /// Whether a wish of ours about the option waits for the peer's answer.
+    pub(crate) fn is_undecided(&self, side: Side, option: TelnetOption) -> bool {
+        !matches!(
+            self.states(side)[usize::from(option.0)],
+            State::No | State::Yes
+        )
+    }
+
     /// The peer sent a verb.
     pub(crate) fn handle(&mut self, negotiation: Negotiation) -> Outcome {
         let Negotiation { verb, option } = negotiation;

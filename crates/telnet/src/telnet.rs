@@ -77,6 +77,11 @@ impl Telnet {
         self.options.is_on(side, option)
     }
 
+    /// Whether a wish of ours ([`Telnet::want`]) waits for the peer's answer.
+    pub fn is_undecided(&self, side: Side, option: TelnetOption) -> bool {
+        self.options.is_undecided(side, option)
+    }
+
     // --- the peer spoke
 
     /// Takes bytes of the connection, in any pieces, and calls `on_event` for each event in order. Answers to negotiations
