@@ -24,11 +24,11 @@ pub enum Address {
 
 /// A text that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{text}\" is not the address of a gateway: {problem}")]
+#[error("\"{text}\" is not the address of a gateway: {problem}; write HOST:PORT or unix:PATH")]
 pub struct AddressError {
     /// The text as it was given.
     pub text: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it.
     pub problem: &'static str,
 }
 
@@ -46,25 +46,8 @@ impl FromStr for Address {
             }
             return Ok(Address::Unix(PathBuf::from(path)));
         }
-        let (host, port) = split_host(text).map_err(refuse)?;
-        if host.is_empty() {
-            return Err(refuse("the host is missing; write HOST:PORT or unix:PATH"));
-        }
-        if host
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || c == '/')
-        {
-            return Err(refuse(
-                "a host has no spaces and no slashes; write HOST:PORT or unix:PATH",
-            ));
-        }
-        let port = match port {
-            None => DEFAULT_PORT,
-            Some(port) => match port.parse() {
-                Ok(port) if port > 0 => port,
-                _ => return Err(refuse("the port must be a number from 1 to 65535")),
-            },
-        };
+        let (host, port) = host_and_port(text).map_err(refuse)?;
+        let port = port.unwrap_or(DEFAULT_PORT);
         Ok(Address::Tcp {
             host: host.to_owned(),
             port,
@@ -80,6 +63,25 @@ impl fmt::Display for Address {
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// The host, without brackets, and the port where one is written; or what is wrong with the text.
+pub(crate) fn host_and_port(text: &str) -> Result<(&str, Option<u16>), &'static str> {
+    let (host, port) = split_host(text)?;
+    if host.is_empty() {
+        return Err("the host is missing");
+    }
+    if host
+        .chars()
+        .any(|c| c.is_whitespace() || c.is_control() || c == '/')
+    {
+        return Err("a host has no spaces and no slashes");
+    }
+    let number = |port: &str| match port.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err("the port must be a number from 1 to 65535"),
+    };
+    Ok((host, port.map(number).transpose()?))
 }
 
 /// The host, and the port where one is written. An IPv6 address without brackets is a host alone.

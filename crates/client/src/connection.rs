@@ -193,7 +193,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-async fn open(gateway: &Address) -> io::Result<Box<dyn Stream>> {
+/// A stream to an address, made ready for small writes and for peers that vanish.
+pub(crate) async fn open(gateway: &Address) -> io::Result<Box<dyn Stream>> {
     match gateway {
         Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
         Address::Tcp { host, port } => {

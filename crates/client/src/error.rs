@@ -6,7 +6,7 @@ use std::time::Duration;
 use uartnet_proto::frame::FrameError;
 use uartnet_proto::message::{ErrorAnswer, MessageError};
 
-use crate::Address;
+use crate::{Address, ForeignError};
 
 /// What can go wrong between a client and its gateway.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,9 @@ pub enum ClientError {
         /// How long it was given.
         limit: Duration,
     },
+    /// A gateway that is not uartnet's is meant, and something is wrong with it.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The gateway said no, or what it tried failed.
     #[error("{} ({})", .0.message, .0.error)]
     Refused(ErrorAnswer),

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
-    Answer, Close, ErrorAnswer, ErrorCode, Event, FromServer, Mode, Open, Opened, Ping, Request,
-    StartAt,
+    Answer, Close, ErrorAnswer, ErrorCode, Event, FromServer, Inputs, Mode, Open, Opened, Ping,
+    Request, StartAt,
 };
 
 use crate::{Address, Backoff, ClientError, Outbox, ReadEvent, Reopened, Resume, Session};
@@ -56,8 +56,12 @@ pub enum Followed {
     Answer(u64, Answer),
     /// The gateway refused what was written; these bytes are lost.
     WriteRefused(ErrorAnswer, Bytes),
-    /// The gateway was restarted, and nobody knows whether these written bytes reached the UART.
+    /// The gateway was restarted, or cannot say: nobody knows whether these written bytes reached the UART.
     WriteUncertain(Bytes),
+    /// There was no connection, and the gateway cannot tell what the board sent meanwhile: it is not uartnet's.
+    MissedUnknown,
+    /// The modem lines, told by a gateway that is not uartnet's.
+    Inputs(Inputs),
     /// The connection is lost. It is tried again, for the first time after this long.
     Lost(ClientError, Duration),
 }
@@ -369,7 +373,8 @@ fn can_pass(error: &ClientError) -> bool {
         }
         ClientError::Frame { .. }
         | ClientError::Message { .. }
-        | ClientError::Unexpected { .. } => false,
+        | ClientError::Unexpected { .. }
+        | ClientError::Foreign(_) => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The library under `uart`: an [`Address`], a [`Connection`] that speaks frames, a [`Session`] that asks typed questions,
-//! and a [`Follower`] that reads (and writes) one port across lost connections. It knows neither the server nor a terminal.
+//! and a [`Follower`] that reads (and writes) one port across lost connections. A [`Foreign`] does the same at a gateway that
+//! is not uartnet's, as far as such a gateway can; a [`Link`] is either. It knows neither the server nor a terminal.
 //!
 //! Decisions are pure and tested without a socket: [`Resume`] (what to read next, what was missed), [`Outbox`] (what to
 //! write again), [`Backoff`] and [`Liveness`] (when). [`Follower`] and [`Session`] are the thin shells around them.
@@ -9,6 +10,8 @@ mod backoff;
 mod connection;
 mod error;
 mod follow;
+mod foreign;
+mod link;
 mod liveness;
 mod outbox;
 mod resume;
@@ -19,6 +22,8 @@ pub use backoff::Backoff;
 pub use connection::{Connection, MAX_FRAME, Stream};
 pub use error::{ClientError, describe_io};
 pub use follow::{FollowOptions, Followed, Follower};
+pub use foreign::{Foreign, ForeignAddress, ForeignAddressError, ForeignError, Scheme};
+pub use link::{Link, Target, TargetError};
 pub use liveness::{Liveness, LivenessAction};
 pub use outbox::{Outbox, Reopened};
 pub use resume::{ReadEvent, Resume};

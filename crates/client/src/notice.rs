@@ -35,9 +35,13 @@ impl Notices {
                 )
             }
             Followed::WriteUncertain(bytes) => format!(
-                "the gateway was restarted: whether \"{}\" was written is not known",
+                "the connection was lost, and the gateway cannot say whether \"{}\" was written",
                 harmless(bytes)
             ),
+            Followed::MissedUnknown => {
+                "what the board sent while there was no connection is not known".to_owned()
+            }
+            Followed::Inputs(inputs) => format!("signals: {}", inputs_text(*inputs)),
             Followed::Lost(error, _) => format!("connection lost, reconnecting … ({error})"),
         };
         Some(harmless(sentence.as_bytes()))

@@ -200,7 +200,9 @@ impl Recorder {
             Followed::Read(ReadEvent::Data { .. })
             | Followed::Answer(..)
             | Followed::WriteRefused(..)
-            | Followed::WriteUncertain(_) => return,
+            | Followed::WriteUncertain(_)
+            | Followed::MissedUnknown
+            | Followed::Inputs(_) => return,
         };
         push_json(
             &EventRecord {

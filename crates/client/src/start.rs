@@ -1,6 +1,9 @@
 //! From where to read, as a person types it: `live`, `start`, `last:N`, `OFFSET@EPOCH`.
 
+use uartnet_client::ForeignAddress;
 use uartnet_proto::message::StartAt;
+
+use crate::exit::UsageError;
 
 /// Understands the text of `--from`.
 pub(crate) fn parse(text: &str) -> Result<StartAt, String> {
@@ -28,6 +31,19 @@ pub(crate) fn parse(text: &str) -> Result<StartAt, String> {
         offset: number(offset)?,
         epoch: epoch.to_ascii_lowercase(),
     })
+}
+
+/// A gateway that is not uartnet's keeps no history.
+///
+/// # Errors
+/// Something that is not live is wanted.
+pub(crate) fn only_live(from: &StartAt, address: &ForeignAddress) -> Result<(), UsageError> {
+    if *from == StartAt::Live {
+        return Ok(());
+    }
+    let problem =
+        format!("{address} is no uartnet gateway and keeps no history: --from can only be live");
+    Err(UsageError(problem))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! `uart attach`: one port's stream on this terminal, both ways. The escape key is in `escape`, ends of lines in `remap`,
-//! the terminal's modes in `terminal`; here they meet a follower.
+//! the terminal's modes in `terminal`; here they meet a link.
 
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
-use uart_iface::PortName;
-use uartnet_client::{ClientError, FollowOptions, Followed, Follower, ReadEvent};
+use uartnet_client::{
+    ClientError, FollowOptions, Followed, Follower, Foreign, Link, ReadEvent, Target,
+};
 use uartnet_proto::message::{
     Answer, Break, ErrorCode, Event, Info, Lease, LeaseAction, Mode, Request, StartAt,
 };
@@ -47,10 +48,11 @@ Examples:
   uart attach board0
   uart attach board0 --from last:2000 --eol lf --echo
   printf 'ID?\\rTEMP?\\r' | uart attach sim0
-  uart attach board0 --read-only | tee session.log")]
+  uart attach board0 --read-only | tee session.log
+  uart attach rfc2217://moxa:4001    a gateway that is not uartnet's; tcp://HOST:PORT for bytes alone")]
 pub(crate) struct Attach {
-    /// The port
-    port: PortName,
+    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
+    port: Target,
     /// From where: live, start, last:BYTES, OFFSET@EPOCH
     #[arg(long, default_value = "live", value_name = "PLACE", value_parser = start::parse)]
     from: StartAt,
@@ -112,7 +114,7 @@ impl FromStr for Linger {
 impl Attach {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
         let typing = io::stdin().is_terminal();
-        let (follower, read_only) = self.open(&common, typing).await?;
+        let (link, read_only) = self.open(&common, typing).await?;
         // Before the terminal is touched: a signal that is not caught would leave it raw.
         let signals = Signals::new()?;
         let raw = if typing {
@@ -134,7 +136,7 @@ impl Attach {
             output_remap: self.output_crlf.then(OutputRemap::default),
             echo: self.echo,
             notices: Notices::default(),
-            follower,
+            link,
             read_only,
             told_read_only: false,
             all_went_well: true,
@@ -151,9 +153,19 @@ impl Attach {
 
     /// Opens the port before the terminal is touched, so that a refusal is an ordinary error. A person gets a port that cannot
     /// be written to for reading, and is told when something is typed; for a pipe it is an error.
-    async fn open(&self, common: &Common, typing: bool) -> Result<(Follower, bool)> {
+    async fn open(&self, common: &Common, typing: bool) -> Result<(Link, bool)> {
+        let port = match &self.port {
+            Target::Port(port) => port,
+            Target::Foreign(address) => {
+                start::only_live(&self.from, address)?;
+                let reconnect = !self.no_reconnect;
+                let mut foreign = Foreign::new(address.clone(), reconnect, common.connect_timeout);
+                foreign.next().await?;
+                return Ok((Link::Foreign(Box::new(foreign)), self.read_only));
+            }
+        };
         let options = |mode| FollowOptions {
-            port: self.port.clone(),
+            port: port.clone(),
             from: self.from.clone(),
             mode,
             reconnect: !self.no_reconnect,
@@ -162,7 +174,7 @@ impl Attach {
         if !self.read_only {
             let mut follower = Follower::new(common.gateway.clone(), options(Mode::Write));
             match follower.next().await {
-                Ok(_) => return Ok((follower, false)),
+                Ok(_) => return Ok((Link::Gateway(Box::new(follower)), false)),
                 Err(ClientError::Refused(answer))
                     if typing
                         && matches!(answer.error, ErrorCode::ReadOnly | ErrorCode::Forbidden) => {}
@@ -171,13 +183,13 @@ impl Attach {
         }
         let mut follower = Follower::new(common.gateway.clone(), options(Mode::Read));
         follower.next().await?;
-        Ok((follower, true))
+        Ok((Link::Gateway(Box::new(follower)), true))
     }
 }
 
 /// A port and a terminal, connected.
 struct Attached {
-    follower: Follower,
+    link: Link,
     screen: Screen,
     escape: Escape,
     key: Option<EscapeKey>,
@@ -195,14 +207,21 @@ struct Attached {
 
 impl Attached {
     fn greet(&mut self, common: &Common) {
-        let port = self.follower.port();
         let keys = match self.key {
             Some(key) => format!("{key} ? for help, {key} . to quit"),
             None => "there is no escape key".to_owned(),
         };
         let mode = if self.read_only { ", read-only" } else { "" };
-        let text = format!("attached to {port} at {}{mode}; {keys}", common.gateway);
-        self.screen.notice(&text);
+        let name = self.link.name();
+        let port = match &self.link {
+            Link::Gateway(_) => format!("{name} at {}", common.gateway),
+            Link::Foreign(_) => name.to_owned(),
+        };
+        self.screen
+            .notice(&format!("attached to {port}{mode}; {keys}"));
+        if let Some(limits) = self.link.limits() {
+            self.screen.notice(limits);
+        }
     }
 
     async fn run(
@@ -216,13 +235,13 @@ impl Attached {
         let piped = !typing && input.is_some();
         loop {
             // A person who types too much is told; a pipe waits.
-            let room = typing || self.follower.write_room() >= PIECE;
-            let finished = piped && input.is_none() && self.follower.unwritten() == 0;
+            let room = typing || self.link.write_room() >= PIECE;
+            let finished = piped && input.is_none() && self.link.unwritten() == 0;
             let quiet_at = linger
                 .filter(|_| finished)
                 .map(|linger| self.heard + linger);
             tokio::select! {
-                followed = self.follower.next() => self.handle_followed(followed?)?,
+                followed = self.link.next() => self.handle_followed(followed?)?,
                 piece = receive(&mut input, room) => match piece {
                     Some(piece) => {
                         if self.handle_input(&piece.context("cannot read stdin")?)? {
@@ -249,13 +268,13 @@ impl Attached {
     /// Ends it at the person's wish. What was typed just before is still on its way, so the gateway gets a moment to take it.
     async fn quit(mut self) -> Result<Exit> {
         let deadline = Instant::now() + FAREWELL;
-        while self.follower.unwritten() > 0 {
+        while self.link.unwritten() > 0 {
             tokio::select! {
-                followed = self.follower.next() => self.handle_followed(followed?)?,
+                followed = self.link.next() => self.handle_followed(followed?)?,
                 () = at(Some(deadline)) => break,
             }
         }
-        match self.follower.unwritten() {
+        match self.link.unwritten() {
             0 => self.screen.notice("detached"),
             left => self.screen.notice(&format!(
                 "detached; whether the last {left} bytes typed were written is not known"
@@ -331,9 +350,9 @@ impl Attached {
         let written = match &mut self.input_remap {
             Some(remap) => {
                 let mapped = remap.handle_input(typed);
-                mapped.len() - self.follower.write(&mapped)
+                mapped.len() - self.link.write(&mapped)
             }
-            None => typed.len() - self.follower.write(typed),
+            None => typed.len() - self.link.write(typed),
         };
         if written > 0 {
             self.all_went_well = false;
@@ -345,7 +364,7 @@ impl Attached {
     }
 
     fn handle_command(&mut self, command: EscapeCommand) {
-        let port = self.follower.port().to_string();
+        let port = self.link.name().to_owned();
         let request = match command {
             EscapeCommand::Quit => return,
             EscapeCommand::Help => return self.help(),
@@ -371,7 +390,7 @@ impl Attached {
                 action: LeaseAction::Steal,
             }),
         };
-        if self.follower.request(request).is_none() {
+        if self.link.request(request).is_none() {
             self.screen.notice("there is no connection now");
         }
     }

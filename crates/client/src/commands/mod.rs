@@ -16,7 +16,8 @@ pub(crate) mod watch;
 
 use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
-use uartnet_client::Session;
+use uartnet_client::{Foreign, Session, Target};
+use uartnet_proto::message::{Done, Request};
 
 use crate::cli::{Cli, Command, Common};
 use crate::exit::Exit;
@@ -44,6 +45,32 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
 /// A session with the gateway that was named.
 async fn connect(common: &Common) -> Result<Session> {
     Ok(Session::connect(&common.gateway, common.connect_timeout).await?)
+}
+
+/// Whoever does what is asked for: a gateway, or a gateway that is not uartnet's.
+enum Controlled {
+    Gateway(Box<Session>),
+    Foreign(Box<Foreign>),
+}
+
+impl Controlled {
+    async fn connect(target: &Target, common: &Common) -> Result<Controlled> {
+        Ok(match target {
+            Target::Port(_) => Controlled::Gateway(Box::new(connect(common).await?)),
+            Target::Foreign(address) => Controlled::Foreign(Box::new(Foreign::new(
+                address.clone(),
+                false,
+                common.connect_timeout,
+            ))),
+        })
+    }
+
+    async fn control(&mut self, request: Request) -> Result<Done> {
+        Ok(match self {
+            Controlled::Gateway(session) => session.control(request).await?,
+            Controlled::Foreign(foreign) => foreign.control(request).await?,
+        })
+    }
 }
 
 /// Ready at an instant, or never.

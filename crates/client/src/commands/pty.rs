@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use bytes::{Buf, BytesMut};
 use tokio::time::{Instant, timeout};
 use uart_iface::virtual_device::{Happened, VirtualDevice};
-use uart_iface::{LineError, LineSettings, PortError, PortName, Purge};
-use uartnet_client::{FollowOptions, Followed, Follower, ReadEvent};
+use uart_iface::{LineError, LineSettings, PortError, Purge};
+use uartnet_client::{FollowOptions, Followed, Follower, Foreign, Link, ReadEvent, Target};
 use uartnet_proto::message::{self, Event, Mode, Queues, Request, StartAt};
 
 use super::{at, connect};
@@ -47,8 +47,8 @@ Examples:
   picocom -b 115200 /tmp/board0
   uart pty meter --line 9600-7e1    data bits and parity, which a program cannot set here")]
 pub(crate) struct Pty {
-    /// The port
-    port: PortName,
+    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
+    port: Target,
     /// A name for the device: a link that is made here, and removed at the end
     #[arg(long, value_name = "PATH")]
     link: Option<PathBuf>,
@@ -107,25 +107,7 @@ fn permissions(text: &str) -> Result<u32, String> {
 impl Pty {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
         let mut stop = Stop::new()?;
-        let details = connect(&common).await?.info(&self.port).await?;
-        let port_line: LineSettings = details
-            .summary
-            .line
-            .parse()
-            .context("the gateway told line settings that make no sense")?;
-        let options = FollowOptions {
-            port: self.port.clone(),
-            from: self.from.clone(),
-            mode: if self.read_only {
-                Mode::Read
-            } else {
-                Mode::Write
-            },
-            reconnect: true,
-            connect_timeout: common.connect_timeout,
-        };
-        let mut follower = Follower::new(common.gateway.clone(), options);
-        follower.next().await?;
+        let (link, port_line) = self.open(&common).await?;
 
         let wanted = self.line.map(|line| line.onto(port_line));
         let mut device = VirtualDevice::make(self.mode, wanted.unwrap_or(port_line))?;
@@ -140,12 +122,16 @@ impl Pty {
         if let Some(link) = &self.link {
             output::notice(&format!("linked at {}", link.display()));
         }
+        if let Some(limits) = link.limits() {
+            output::notice(limits);
+        }
         let mut bridge = Bridge {
             holds: self.from != StartAt::Live,
             read_only: self.read_only,
             told_read_only: false,
             line: LineSync::new(port_line, wanted),
-            follower,
+            link,
+            told_no_settings: false,
             device,
             notices: Notices::default(),
             to_program: BytesMut::new(),
@@ -164,11 +150,47 @@ impl Pty {
         }
         Ok(Exit::Done)
     }
+
+    /// Opens the port, and says what its line settings are.
+    async fn open(&self, common: &Common) -> Result<(Link, LineSettings)> {
+        let port = match &self.port {
+            Target::Port(port) => port,
+            Target::Foreign(address) => {
+                start::only_live(&self.from, address)?;
+                let mut foreign = Foreign::new(address.clone(), true, common.connect_timeout);
+                foreign.next().await?;
+                // What nobody can say is what most boards speak.
+                let line = foreign.line().unwrap_or_default();
+                return Ok((Link::Foreign(Box::new(foreign)), line));
+            }
+        };
+        let details = connect(common).await?.info(port).await?;
+        let line = details
+            .summary
+            .line
+            .parse()
+            .context("the gateway told line settings that make no sense")?;
+        let options = FollowOptions {
+            port: port.clone(),
+            from: self.from.clone(),
+            mode: if self.read_only {
+                Mode::Read
+            } else {
+                Mode::Write
+            },
+            reconnect: true,
+            connect_timeout: common.connect_timeout,
+        };
+        let mut follower = Follower::new(common.gateway.clone(), options);
+        follower.next().await?;
+        Ok((Link::Gateway(Box::new(follower)), line))
+    }
 }
 
 /// A port and a virtual device, connected.
 struct Bridge {
-    follower: Follower,
+    link: Link,
+    told_no_settings: bool,
     device: VirtualDevice,
     line: LineSync,
     notices: Notices,
@@ -211,13 +233,13 @@ impl Bridge {
             if !self.read_only {
                 self.ask_for_line();
             }
-            let hears = self.follower.write_room() >= PIECE && !self.line.holds_data();
+            let hears = self.link.write_room() >= PIECE && !self.line.holds_data();
             let follows = self.to_program.len() < HELD && !self.holds;
             if !follows && self.overrun > 0 {
                 self.throw_away();
                 continue;
             }
-            let writes_only = !follows && !self.holds && self.follower.unwritten() > 0;
+            let writes_only = !follows && !self.holds && self.link.unwritten() > 0;
             let overrun_at =
                 writes_only.then(|| self.stuck_since.unwrap_or_else(Instant::now) + OVERRUN);
             tokio::select! {
@@ -225,7 +247,7 @@ impl Bridge {
                     Step::Written(count) => self.handle_written(count),
                     Step::Happened(happened) => self.handle_happened(happened)?,
                 },
-                followed = self.follower.next(), if follows => self.handle_followed(followed?)?,
+                followed = self.link.next(), if follows => self.handle_followed(followed?)?,
                 () = at(overrun_at) => {
                     output::notice("the program writes and does not read; what it does not read is thrown away");
                     self.throw_away();
@@ -237,22 +259,19 @@ impl Bridge {
     /// What programs had written before the end still goes to the UART, within [`DRAIN`].
     async fn finish(&mut self) -> Result<()> {
         let written = async {
-            while self.follower.write_room() >= PIECE
+            while self.link.write_room() >= PIECE
                 && let Some(happened) = at_once(&mut self.device)
             {
                 self.handle_happened(happened?)?;
             }
-            while self.follower.unwritten() > 0 {
-                self.follower.next().await?;
+            while self.link.unwritten() > 0 {
+                self.link.next().await?;
             }
             anyhow::Ok(())
         };
         match timeout(DRAIN, written).await {
             Ok(result) => result?,
-            Err(_) => output::notice(&format!(
-                "{} bytes were not written",
-                self.follower.unwritten()
-            )),
+            Err(_) => output::notice(&format!("{} bytes were not written", self.link.unwritten())),
         }
         Ok(())
     }
@@ -260,10 +279,10 @@ impl Bridge {
     fn ask_for_line(&mut self) {
         if let Some(line) = self.line.poll_request() {
             let set = message::Set {
-                set: self.follower.port().to_string(),
+                set: self.link.name().to_owned(),
                 line: line.to_string(),
             };
-            if let Some(id) = self.follower.request_in_order(Request::Set(set)) {
+            if let Some(id) = self.link.request_in_order(Request::Set(set)) {
                 self.line.handle_asked(id);
             }
         }
@@ -294,7 +313,14 @@ impl Bridge {
             }
             Happened::Data(bytes) => {
                 // There is room: a piece is read only when a whole one fits.
-                self.follower.write(&bytes);
+                self.link.write(&bytes);
+            }
+            Happened::Settings(_) if !self.link.carries_settings() => {
+                if !std::mem::replace(&mut self.told_no_settings, true) {
+                    output::notice(
+                        "what programs set is not passed on: this gateway carries bytes only",
+                    );
+                }
             }
             Happened::Settings(carried) => self.line.handle_application(carried),
             Happened::Purged(queues) => self.handle_purged(queues),
@@ -327,21 +353,21 @@ impl Bridge {
             self.discard = Discard::UntilOpened;
         }
         if queues != Purge::Receive {
-            self.follower.discard_unsent();
+            self.link.discard_unsent();
         }
         if self.read_only {
             self.discard = Discard::Nothing;
             return;
         }
         let purge = message::Purge {
-            purge: self.follower.port().to_string(),
+            purge: self.link.name().to_owned(),
             queues: match queues {
                 Purge::Receive => Queues::Receive,
                 Purge::Transmit => Queues::Transmit,
                 Purge::Both => Queues::Both,
             },
         };
-        let asked = self.follower.request_in_order(Request::Purge(purge));
+        let asked = self.link.request_in_order(Request::Purge(purge));
         if let (Some(id), true) = (asked, queues != Purge::Transmit) {
             self.discard = Discard::UntilAnswer(id);
         }

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
-use uart_iface::PortName;
+use uartnet_client::Target;
 use uartnet_proto::message::{self, Queues, Request};
 
-use super::connect;
+use super::Controlled;
 use crate::cli::Common;
 use crate::exit::Exit;
 
@@ -15,8 +15,8 @@ use crate::exit::Exit;
 Example:
   uart purge board0 tx")]
 pub(crate) struct Purge {
-    /// The port
-    port: PortName,
+    /// The port; or rfc2217://HOST:PORT
+    port: Target,
     /// Which queue
     #[arg(default_value = "both")]
     queue: Queue,
@@ -43,10 +43,8 @@ impl Purge {
             purge: self.port.to_string(),
             queues,
         };
-        connect(&common)
-            .await?
-            .control(Request::Purge(purge))
-            .await?;
+        let mut port = Controlled::connect(&self.port, &common).await?;
+        port.control(Request::Purge(purge)).await?;
         Ok(Exit::Done)
     }
 }

@@ -1,10 +1,11 @@
 //! `uart set`: a port's line settings, for everybody.
 
 use anyhow::Result;
-use uart_iface::{LineSettings, PortName};
+use uart_iface::LineSettings;
+use uartnet_client::Target;
 use uartnet_proto::message::{self, Request};
 
-use super::connect;
+use super::Controlled;
 use crate::cli::Common;
 use crate::exit::Exit;
 use crate::output;
@@ -16,8 +17,8 @@ Examples:
   uart set board0 --line 9600
   uart set board0 --line 115200-7e1-rtscts")]
 pub(crate) struct Set {
-    /// The port
-    port: PortName,
+    /// The port; or rfc2217://HOST:PORT
+    port: Target,
     /// Baud rate, data bits, parity, stop bits, flow control: 115200-8n1, 9600-7e1-rtscts
     #[arg(long, value_name = "SETTINGS")]
     line: LineSettings,
@@ -32,7 +33,8 @@ impl Set {
             set: self.port.to_string(),
             line: self.line.to_string(),
         };
-        let done = connect(&common).await?.control(Request::Set(set)).await?;
+        let mut port = Controlled::connect(&self.port, &common).await?;
+        let done = port.control(Request::Set(set)).await?;
         if self.json {
             output::json(&done)?;
         } else if let Some(line) = &done.line {

@@ -4,10 +4,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Result;
-use uart_iface::PortName;
+use uartnet_client::Target;
 use uartnet_proto::message::{Break, Request, Signals};
 
-use super::{connect, info};
+use super::{Controlled, info};
 use crate::cli::Common;
 use crate::exit::Exit;
 use crate::output;
@@ -22,8 +22,8 @@ Examples:
   uart signal board0 dtr=off rts=on
   uart signal board0 break=250ms")]
 pub(crate) struct Signal {
-    /// The port
-    port: PortName,
+    /// The port; or rfc2217://HOST:PORT
+    port: Target,
     /// dtr=on, dtr=off, rts=on, rts=off, break=DURATION
     #[arg(required = true)]
     change: Vec<Change>,
@@ -66,9 +66,9 @@ impl FromStr for Change {
 
 impl Signal {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
-        let mut session = connect(&common).await?;
+        let mut port = Controlled::connect(&self.port, &common).await?;
         for request in requests(&self.port, &self.change) {
-            let done = session.control(request).await?;
+            let done = port.control(request).await?;
             if self.json {
                 output::json(&done)?;
             } else if let Some(outputs) = done.outputs {
@@ -80,7 +80,7 @@ impl Signal {
 }
 
 /// One request for lines that change together, one for each break.
-fn requests(port: &PortName, changes: &[Change]) -> Vec<Request> {
+fn requests(port: &Target, changes: &[Change]) -> Vec<Request> {
     let mut requests = Vec::new();
     for change in changes {
         if let Change::Break(length) = change {
