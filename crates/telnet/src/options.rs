@@ -128,10 +128,14 @@ impl Options {
         }
     }
 
-    /// The peer sent a subnegotiation of an option. If our wish for the option has had no answer, this is one: who uses an
-    /// option performs it. Gives the side whose option is on by that.
+    /// The peer sent a subnegotiation of an option. If neither side performs it, and our wish for it has had no answer, this
+    /// is one: who uses an option agrees to it. Gives the side whose option is on by that.
     pub(crate) fn handle_use(&mut self, option: TelnetOption) -> Option<Side> {
-        let side = [Side::Him, Side::Us]
+        let sides = [Side::Him, Side::Us];
+        if sides.iter().any(|side| self.is_on(*side, option)) {
+            return None;
+        }
+        let side = sides
             .into_iter()
             .find(|side| *self.state_mut(*side, option) == State::WantYes)?;
         *self.state_mut(side, option) = State::Yes;
@@ -307,6 +311,8 @@ mod tests {
         assert_eq!(options.handle_use(OPTION), None, "it was refused");
         options.want(Side::Us, OPTION, true);
         assert_eq!(options.handle_use(OPTION), Some(Side::Us));
+        options.want(Side::Him, OPTION, true);
+        assert_eq!(options.handle_use(OPTION), None, "our side is what is used");
     }
 
     #[test]
