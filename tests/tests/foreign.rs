@@ -235,7 +235,7 @@ fn the_next_connection_gets_the_settings_of_the_one_before() {
         // One byte, then the connection is cut.
         client.stream.read_exact(&mut byte).unwrap();
     });
-    let mut pty = start(&["pty", &address]);
+    let pty = start(&["pty", &address]);
     let said = pty
         .stdout
         .wait("a whole line", |text| text.ends_with('\n'))

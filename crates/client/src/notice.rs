@@ -35,7 +35,7 @@ impl Notices {
                 )
             }
             Followed::WriteUncertain(bytes) => format!(
-                "the connection was lost, and the gateway cannot say whether \"{}\" was written",
+                "the gateway cannot say any more: whether \"{}\" was written is not known",
                 harmless(bytes)
             ),
             Followed::MissedUnknown => {

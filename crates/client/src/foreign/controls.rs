@@ -427,6 +427,7 @@ pub(super) fn error_answer(error: ErrorCode, message: String) -> Answer {
         error,
         message,
         partial: None,
+        write_offset: None,
     })
 }
 
