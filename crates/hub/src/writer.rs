@@ -3,7 +3,7 @@
 //!
 //! A writer with a name outlives its client: when a client of the same name attaches, it goes on at the same offset and
 //! is told what became of the bytes it does not know about. The name belongs to its newest client; an older one that is
-//! still attached goes on without a name.
+//! still attached goes on without a name, and is told too what becomes of the bytes it wrote under it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -42,9 +42,13 @@ struct Writer {
     /// How far `taken` was told.
     told: u64,
     lost: VecDeque<Lost>,
+    /// The write offset below which every byte was taken or lost.
+    settled: u64,
+    /// The records of clients that had its name before, and the write offset below which its bytes may be theirs.
+    earlier: Vec<(WriterId, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lost {
     from: u64,
     to: u64,
@@ -68,18 +72,26 @@ impl Writers {
             && let Some(record) = self.records.get_mut(&id)
         {
             let (before, at) = (record.owner.replace(client), record.accepted);
-            record.told = 0;
+            let told = std::mem::take(&mut record.told);
+            let (taken, lost) = (record.taken, record.lost.clone());
             self.unowned.retain(|&unowned| unowned != id);
             let split_off = before.map(|before| {
                 let own = Writer {
                     owner: Some(before),
                     accepted: at,
-                    taken: at,
-                    told: at,
+                    taken,
+                    told,
+                    lost,
                     ..Writer::default()
                 };
                 (before, self.insert(own))
             });
+            if let Some((_, own)) = split_off {
+                self.forget_earlier(id);
+                if let Some(record) = self.records.get_mut(&id) {
+                    record.earlier.push((own, at));
+                }
+            }
             return (id, split_off);
         }
         let name = name.map(str::to_owned);
@@ -121,9 +133,15 @@ impl Writers {
         self.records.get(&id).map_or(0, |record| record.accepted)
     }
 
-    /// The client this record's notices go to.
-    pub(crate) fn owner(&self, id: WriterId) -> Option<ClientId> {
-        self.records.get(&id)?.owner
+    /// The clients that are told what becomes of this record's bytes.
+    pub(crate) fn owners(&self, id: WriterId) -> Vec<ClientId> {
+        let Some(record) = self.records.get(&id) else {
+            return Vec::new();
+        };
+        let earlier = record.earlier.iter().map(|(earlier, _)| earlier);
+        let records = earlier.filter_map(|earlier| self.records.get(earlier));
+        let owners = records.filter_map(|record| record.owner);
+        record.owner.into_iter().chain(owners).collect()
     }
 
     /// Whether bytes of this record are queued.
@@ -151,9 +169,9 @@ impl Writers {
 
     /// The UART took a queued write's bytes up to this write offset; `whole`: all that were left of it.
     pub(crate) fn taken(&mut self, id: WriterId, up_to: u64, whole: bool) {
-        if let Some(record) = self.records.get_mut(&id) {
-            record.taken = record.taken.max(up_to);
-        }
+        self.each_concerned(id, up_to, |record, limit| {
+            record.taken = record.taken.max(up_to.min(limit));
+        });
         if whole {
             self.finished(id);
         }
@@ -161,8 +179,10 @@ impl Writers {
 
     /// What was left of a queued write will never reach the UART.
     pub(crate) fn lost(&mut self, id: WriterId, from: u64, to: u64, reason: &str) {
-        if let Some(record) = self.records.get_mut(&id) {
+        self.each_concerned(id, to, |record, limit| {
+            let to = to.min(limit);
             match record.lost.back_mut() {
+                _ if from >= to => {}
                 Some(last) if last.to == from && last.reason == reason => last.to = to,
                 _ => record.lost.push_back(Lost {
                     from,
@@ -170,7 +190,7 @@ impl Writers {
                     reason: reason.to_owned(),
                 }),
             }
-        }
+        });
         self.finished(id);
     }
 
@@ -192,6 +212,34 @@ impl Writers {
     /// How many losses its client has yet to be told.
     pub(crate) fn untold_losses(&self, id: WriterId) -> usize {
         self.records.get(&id).map_or(0, |record| record.lost.len())
+    }
+
+    /// The bytes up to this write offset are settled: of a record, and of those of its earlier clients that they concern,
+    /// each with the write offset below which they do.
+    fn each_concerned(&mut self, id: WriterId, up_to: u64, mut tell: impl FnMut(&mut Writer, u64)) {
+        self.forget_earlier(id);
+        let Some(record) = self.records.get_mut(&id) else {
+            return;
+        };
+        record.settled = record.settled.max(up_to);
+        tell(record, u64::MAX);
+        for (earlier, limit) in record.earlier.clone() {
+            if let Some(earlier) = self.records.get_mut(&earlier) {
+                tell(earlier, limit);
+            }
+        }
+    }
+
+    /// Drops earlier clients that have left, or whose bytes are all settled.
+    fn forget_earlier(&mut self, id: WriterId) {
+        let Some(record) = self.records.get_mut(&id) else {
+            return;
+        };
+        let (settled, mut earlier) = (record.settled, std::mem::take(&mut record.earlier));
+        earlier.retain(|(earlier, limit)| settled < *limit && self.records.contains_key(earlier));
+        if let Some(record) = self.records.get_mut(&id) {
+            record.earlier = earlier;
+        }
     }
 
     fn insert(&mut self, record: Writer) -> WriterId {
@@ -303,8 +351,8 @@ mod tests {
         writers.accept(first, 10);
         let (second, split_off) = writers.attach(ClientId(2), Some("logger"), Access::Write);
         assert_eq!(
-            (second, writers.owner(second), writers.write_offset(second)),
-            (first, Some(ClientId(2)), 10)
+            (second, writers.owners(second), writers.write_offset(second)),
+            (first, vec![ClientId(2), ClientId(1)], 10)
         );
         let (displaced, own) = split_off.unwrap();
         assert_eq!((displaced, writers.write_offset(own)), (ClientId(1), 10));
@@ -313,8 +361,38 @@ mod tests {
             notices(&mut writers, second),
             [Notice::Written { up_to: 10 }]
         );
+        notices(&mut writers, own);
         writers.accept(own, 3);
         writers.taken(own, 13, true);
         assert_eq!(notices(&mut writers, own), [Notice::Written { up_to: 13 }]);
+    }
+    #[test]
+    fn whoever_lost_its_name_is_told_what_became_of_its_bytes_and_no_others() {
+        let mut writers = Writers::default();
+        let (name, _) = writers.attach(ClientId(1), Some("logger"), Access::Write);
+        writers.accept(name, 10);
+        writers.taken(name, 2, false);
+        assert_eq!(notices(&mut writers, name), [Notice::Written { up_to: 2 }]);
+        let (_, own) = writers.attach(ClientId(2), Some("logger"), Access::Write);
+        let own = own.unwrap().1;
+        writers.accept(name, 5);
+        assert_eq!(notices(&mut writers, own), []);
+        writers.taken(name, 4, false);
+        assert_eq!(notices(&mut writers, own), [Notice::Written { up_to: 4 }]);
+        writers.lost(name, 4, 15, "gone");
+        let lost = |to| Notice::WriteLost {
+            from: 4,
+            to,
+            reason: "gone".into(),
+        };
+        assert_eq!(notices(&mut writers, own), [lost(10)]);
+        assert_eq!(
+            notices(&mut writers, name),
+            [lost(15), Notice::Written { up_to: 4 }]
+        );
+        // Nothing is kept of it once it is settled, or has left.
+        writers.accept(name, 1);
+        writers.taken(name, 16, true);
+        assert_eq!(writers.owners(name), [ClientId(2)]);
     }
 }

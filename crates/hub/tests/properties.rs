@@ -212,6 +212,8 @@ struct WriterModel {
     taken: u64,
     told: u64,
     lost: VecDeque<(u64, u64, String)>,
+    /// Who wrote under this name before, and below which write offset.
+    earlier: Vec<(Writer, u64)>,
 }
 
 struct Client {
@@ -410,14 +412,13 @@ impl World {
         // The name's client so far goes on without it.
         for (other, client) in self.clients.iter_mut().enumerate() {
             if client.writer == writer && client.attached {
-                let at = self.writers[&writer].accepted;
                 client.writer = Writer::Nameless(other);
+                let named = self.writers.get_mut(&writer).unwrap();
                 let own = WriterModel {
-                    accepted: at,
-                    taken: at,
-                    told: at,
-                    ..WriterModel::default()
+                    earlier: Vec::new(),
+                    ..named.clone()
                 };
+                named.earlier.push((client.writer, named.accepted));
                 self.writers.insert(client.writer, own);
             }
         }
@@ -686,7 +687,9 @@ impl World {
                     .pop_front()
                     .expect("the UART got a byte nobody wrote");
                 assert_eq!(byte, written_byte(writer, offset));
-                self.writers.get_mut(&writer).unwrap().taken = offset + 1;
+                for writer in self.concerned(writer, offset) {
+                    self.writers.get_mut(&writer).unwrap().taken = offset + 1;
+                }
             }
             b'\r' => assert!(self.command.is_empty(), "an end of line inside a command"),
             b';' => {
@@ -717,12 +720,23 @@ impl World {
             .collect();
         self.queue.retain(|(step, ..)| !is_lost(*step));
         for (_, writer, offset) in lost {
-            let lost = &mut self.writers.get_mut(&writer).unwrap().lost;
-            match lost.back_mut() {
-                Some((_, to, why)) if *to == offset && why == reason => *to += 1,
-                _ => lost.push_back((offset, offset + 1, reason.to_owned())),
+            for writer in self.concerned(writer, offset) {
+                let lost = &mut self.writers.get_mut(&writer).unwrap().lost;
+                match lost.back_mut() {
+                    Some((_, to, why)) if *to == offset && why == reason => *to += 1,
+                    _ => lost.push_back((offset, offset + 1, reason.to_owned())),
+                }
             }
         }
+    }
+
+    /// Who is told what becomes of the byte at this write offset.
+    fn concerned(&self, writer: Writer, offset: u64) -> Vec<Writer> {
+        let earlier = self.writers[&writer].earlier.iter();
+        let earlier = earlier.filter(|(_, limit)| offset < *limit);
+        std::iter::once(writer)
+            .chain(earlier.map(|(earlier, _)| *earlier))
+            .collect()
     }
 
     fn pass(&mut self, time: Duration) {

@@ -158,13 +158,11 @@ impl Hub {
 
     pub(super) fn tell_writers(&mut self, writers: impl IntoIterator<Item = WriterId>) {
         for writer in writers {
-            let Some(id) = self.writers.owner(writer) else {
-                continue;
-            };
-            let Some(client) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            self.wakes.news(id, &mut client.wake);
+            for id in self.writers.owners(writer) {
+                if let Some(client) = self.clients.get_mut(&id) {
+                    self.wakes.news(id, &mut client.wake);
+                }
+            }
         }
     }
 
