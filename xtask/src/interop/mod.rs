@@ -2,7 +2,9 @@
 //! what it needs, and stops only what it started.
 
 mod gateway;
+mod lrzsz;
 mod miniterm;
+mod modbus;
 mod needs;
 mod pipes;
 mod pyserial_board;
@@ -56,6 +58,8 @@ const CASES: &[Case] = &[
     telnet_clients::TELNET,
     telnet_clients::GENSIOT,
     pipes::CASE,
+    lrzsz::CASE,
+    modbus::CASE,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.

@@ -11,6 +11,11 @@ use super::needs::{Need, Proof};
 use super::{Case, folder};
 use crate::run::shown;
 
+pub(super) const SOCAT: Need = Need::Debian {
+    package: "socat",
+    proof: Proof::File("/usr/bin/socat"),
+};
+
 pub(super) const CASE: Case = Case {
     name: "nc-socat",
     what: "nc and socat over raw: a command in a pipe, and 1 MB there and back through a half-closed connection",
@@ -19,10 +24,7 @@ pub(super) const CASE: Case = Case {
             package: "netcat-openbsd",
             proof: Proof::File("/bin/nc.openbsd"),
         },
-        Need::Debian {
-            package: "socat",
-            proof: Proof::File("/usr/bin/socat"),
-        },
+        SOCAT,
     ],
     run,
 };
