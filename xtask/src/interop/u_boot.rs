@@ -6,7 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use uartnet_tests::{DEADLINE, Daemon, Process, uart_command, uartd_command};
 
-use super::needs::{Need, Proof};
+use super::gateway::{Gateway, script, succeed};
+use super::needs::{Need, PYTHON, PYTHON_VENV, Proof};
+use super::pyserial_client::PYSERIAL;
 use super::{Case, ask, finish};
 
 pub(super) const CASE: Case = Case {
@@ -21,9 +23,21 @@ pub(super) const CASE: Case = Case {
             package: "u-boot-qemu",
             proof: Proof::File(IMAGE),
         },
+        PYTHON,
+        PYTHON_VENV,
+        PYSERIAL,
     ],
     run,
 };
+
+/// Types a command, and prints what comes until the next prompt.
+const CLIENT: &str = r#"
+import sys, serial
+port = serial.serial_for_url(sys.argv[1], 115200, timeout=20)
+port.write(b"version\r")
+sys.stdout.buffer.write(port.read_until(b"\r\n=> ") + b"\n")
+port.close()
+"#;
 
 const IMAGE: &str = "/usr/lib/u-boot/qemu_arm/u-boot.bin";
 
@@ -35,18 +49,25 @@ fn run() -> Result<()> {
     uartd.args([
         "--listen",
         "uartnet=127.0.0.1:0",
+        "--listen",
+        "raw=127.0.0.1:0",
+        "--listen",
+        "rfc2217=127.0.0.1:0",
         &format!("board0={device},prompt==> ,timeout=20s"),
     ]);
-    let daemon = Daemon::run(&mut uartd, 1)?;
-    stop_autoboot(&daemon)?;
+    let gateway = Gateway {
+        daemon: Daemon::run(&mut uartd, 3)?,
+    };
+    let daemon = &gateway.daemon;
+    stop_autoboot(daemon)?;
 
-    let (code, version) = ask(&daemon, "board0", "version")?;
+    let (code, version) = ask(daemon, "board0", "version")?;
     ensure!(
         code == 0 && version.starts_with("U-Boot 20"),
         "that is no version of U-Boot"
     );
 
-    let (code, environment) = ask(&daemon, "board0", "printenv")?;
+    let (code, environment) = ask(daemon, "board0", "printenv")?;
     ensure!(code == 0, "printenv was not answered");
     let size = environment.lines().last().unwrap_or_default();
     ensure!(
@@ -59,14 +80,14 @@ fn run() -> Result<()> {
     );
 
     let long: String = ('a'..='z').cycle().take(300).collect();
-    let (code, echoed) = ask(&daemon, "board0", &format!("echo {long}"))?;
+    let (code, echoed) = ask(daemon, "board0", &format!("echo {long}"))?;
     ensure!(
         code == 0 && echoed.trim_end_matches('\n') == long,
         "300 characters came back as {}",
         echoed.len()
     );
 
-    let (code, refused) = ask(&daemon, "board0", "frobnicate")?;
+    let (code, refused) = ask(daemon, "board0", "frobnicate")?;
     ensure!(
         code == 0 && refused.contains("Unknown command 'frobnicate'"),
         "an unknown command was not refused"
@@ -82,6 +103,20 @@ fn run() -> Result<()> {
         code == 0 && answers == "one\ntwo\nthree\n",
         "three commands were answered {answers:?}"
     );
+    as_a_stream(&gateway)
+}
+
+/// The same board for pyserial, over both endpoints that carry a stream.
+fn as_a_stream(gateway: &Gateway) -> Result<()> {
+    for (scheme, protocol) in [("socket", "raw"), ("rfc2217", "rfc2217")] {
+        let url = format!("{scheme}://{}", gateway.address(protocol)?);
+        let mut client = script(CASE.name, CLIENT)?;
+        let said = succeed(client.arg(url), DEADLINE)?;
+        ensure!(
+            said.contains("version\r\nU-Boot 20") && said.ends_with("\r\n=> \n"),
+            "over {protocol} `version` was answered {said:?}"
+        );
+    }
     Ok(())
 }
 
