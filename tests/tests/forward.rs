@@ -145,7 +145,7 @@ fn mistakes_are_told() {
         (&["forward", "nosuch", "0"][..], 1, "unknown-port"),
         (&["forward", "board0", "0.0.0.0:0"], 2, "--insecure"),
         (&["forward", "board0", "here"], 2, "write PORT"),
-        (&["forward", "board0", "0", "--as", "rfc2217"], 2, "raw"),
+        (&["forward", "board0", "0", "--as", "ftp"], 2, "raw"),
     ] {
         uart(&daemon)
             .args(args)

@@ -64,7 +64,7 @@ fn fuzz_one(target: &str, options: &Options) -> Result<()> {
     run(cargo_fuzz("run", target)
         .args([&scratch, &corpus])
         .args(["--", MAX_LEN, &seconds, "-timeout=10", "-rss_limit_mb=1024"])
-        .args(["-print_final_stats=1", "-verbosity=0"]))?;
+        .args(["-print_final_stats=1", "-print_funcs=0", "-verbosity=0"]))?;
     if options.keep {
         run(cargo_fuzz("run", target).args([&corpus, &scratch]).args([
             "--",

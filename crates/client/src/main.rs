@@ -1,6 +1,7 @@
 //! `uart`, the command-line client. What the commands do is in `commands`, one file each; here they meet the runtime and
 //! the exit code.
 
+mod access;
 mod cli;
 mod commands;
 mod duration;

@@ -1,5 +1,8 @@
 //! `uart forward`: a TCP listener on this machine for programs that speak TCP and not the gateway's protocol. Each of its
-//! clients has a session of its own with the gateway.
+//! clients has a session of its own with the gateway. Here are the listener and the clients that speak raw bytes; those
+//! that speak RFC 2217 are in `rfc2217`.
+
+mod rfc2217;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -41,6 +44,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 Examples:
   uart forward board0 2000
   uart forward board0 127.0.0.1:0 --from start
+  uart forward board0 2000 --as rfc2217    pyserial: rfc2217://127.0.0.1:2000
   nc 127.0.0.1 2000")]
 pub(crate) struct Forward {
     /// The port
@@ -70,6 +74,8 @@ pub(crate) struct Forward {
 enum Protocol {
     /// Bytes of the UART, and nothing else
     Raw,
+    /// Telnet with RFC 2217: line settings, signals, break and purge too
+    Rfc2217,
 }
 
 /// An address to listen on.
@@ -108,8 +114,11 @@ impl Forward {
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
-        let Protocol::Raw = self.protocol;
-        output::line(&format!("listening raw {address} {}", self.port))?;
+        let protocol = match self.protocol {
+            Protocol::Raw => "raw",
+            Protocol::Rfc2217 => "rfc2217",
+        };
+        output::line(&format!("listening {protocol} {address} {}", self.port))?;
 
         let mut clients = JoinSet::new();
         loop {
@@ -117,7 +126,10 @@ impl Forward {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) if clients.len() < CLIENTS => {
                         let _ = stream.set_nodelay(true); // slower, not wrong
-                        clients.spawn(self.client(&common, stream, peer).run());
+                        match self.protocol {
+                            Protocol::Raw => clients.spawn(self.client(&common, stream, peer).run()),
+                            Protocol::Rfc2217 => clients.spawn(self.access(&common, peer).run(stream)),
+                        };
                     }
                     Ok((_, peer)) => {
                         output::notice(&format!("{peer} turned away: {CLIENTS} clients are connected"));
@@ -135,8 +147,8 @@ impl Forward {
         Ok(Exit::Done)
     }
 
-    fn client(&self, common: &Common, stream: TcpStream, peer: SocketAddr) -> Client {
-        let options = FollowOptions {
+    fn options(&self, common: &Common) -> FollowOptions {
+        FollowOptions {
             port: self.port.clone(),
             from: self.from.clone(),
             mode: if self.read_only {
@@ -146,11 +158,24 @@ impl Forward {
             },
             reconnect: true,
             connect_timeout: common.connect_timeout,
-        };
+        }
+    }
+
+    fn access(&self, common: &Common, peer: SocketAddr) -> rfc2217::Client {
+        rfc2217::Client {
+            peer,
+            common: common.clone(),
+            options: self.options(common),
+            read_only: self.read_only,
+            linger: self.linger,
+        }
+    }
+
+    fn client(&self, common: &Common, stream: TcpStream, peer: SocketAddr) -> Client {
         Client {
             peer,
             stream,
-            follower: Follower::new(common.gateway.clone(), options),
+            follower: Follower::new(common.gateway.clone(), self.options(common)),
             notices: Notices::default(),
             read_only: self.read_only,
             linger: self.linger,
