@@ -253,11 +253,10 @@ impl Turn<'_> {
         for _ in 0..ROUNDS_A_TURN {
             match self.round(cx, uart) {
                 Err(gone) => return Poll::Ready(Ended::Lost(gone)),
+                // Also of a UART that never falls silent.
+                Ok(_) if self.task.handle.has_drained() => return Poll::Ready(Ended::Drained),
                 Ok(Went::Limit) => break,
                 Ok(Went::Busy) => {}
-                Ok(Went::Idle) if self.task.handle.has_drained() => {
-                    return Poll::Ready(Ended::Drained);
-                }
                 Ok(Went::Idle) if self.task.handle.kick().poll(cx) => {}
                 Ok(Went::Idle) => return Poll::Pending,
             }

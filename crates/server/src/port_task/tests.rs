@@ -580,6 +580,20 @@ fn a_port_that_drains_ends_when_a_break_is_over() {
 }
 
 #[test]
+fn a_port_that_never_falls_silent_drains_too() {
+    let fake = Fake::default();
+    fake.0.borrow_mut().floods = true;
+    crate::runtime().unwrap().block_on(async {
+        let handle = handle();
+        let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
+        handle.drain();
+        let run = task.run(CancellationToken::new());
+        let ended = tokio::time::timeout(Duration::from_secs(10), run).await;
+        ended.expect("it floods on");
+    });
+}
+
+#[test]
 fn a_defect_of_a_backend_ends_neither_the_daemon_nor_the_port() {
     let fake = Fake::default();
     let runtime = crate::runtime().unwrap();
