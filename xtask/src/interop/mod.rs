@@ -1,6 +1,7 @@
 //! `cargo xtask interop`: our gateway against software that is not ours. Every case is one entry of [`CASES`], says
 //! what it needs, and stops only what it started.
 
+mod esptool;
 mod gateway;
 mod lrzsz;
 mod miniterm;
@@ -54,6 +55,7 @@ const CASES: &[Case] = &[
     pyserial_client::RAW,
     miniterm::CASE,
     pyserial_suite::CASE,
+    esptool::CASE,
     telnet_clients::KERMIT,
     telnet_clients::TELNET,
     telnet_clients::GENSIOT,
