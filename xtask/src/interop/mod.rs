@@ -11,6 +11,7 @@ mod pipes;
 mod pyserial_board;
 mod pyserial_client;
 mod pyserial_suite;
+mod ser2net;
 mod telnet_clients;
 mod u_boot;
 mod wire_client;
@@ -62,6 +63,7 @@ const CASES: &[Case] = &[
     pipes::CASE,
     lrzsz::CASE,
     modbus::CASE,
+    ser2net::CASE,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.
