@@ -3,34 +3,18 @@
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
-use uart_iface::{Baud, DataBits, FlowControl, LineSettings, Parity, PortName, StopBits};
+use uart_iface::{LineSettings, PortName};
+use uartnet_client::line_numbers;
 use uartnet_proto::message::{
     self, Answer, Break, Done, Event, Info, Inputs, Outputs, PortDetails, Queues, Request, Set,
     Signals, State,
 };
+use uartnet_telnet::access_client::Setting;
 use uartnet_telnet::access_server::{AccessServer, InForce, Request as Wanted};
 use uartnet_telnet::com_port::value;
 
 /// How long a break is, in milliseconds: a gateway's session has no break that is held until it is ended.
 const BREAK_MS: u64 = 250;
-
-/// The settings of a line by their number in RFC 2217: the first number, and what it and those that follow stand for.
-const DATA_BITS: (u8, &[DataBits]) = {
-    use DataBits::*;
-    (5, &[Five, Six, Seven, Eight])
-};
-const PARITIES: (u8, &[Parity]) = {
-    use Parity::*;
-    (value::parity::NONE, &[None, Odd, Even, Mark, Space])
-};
-const STOP_BITS: (u8, &[StopBits]) = {
-    use StopBits::*;
-    (value::stop_size::ONE, &[One, Two, OnePointFive])
-};
-const FLOWS: (u8, &[FlowControl]) = {
-    use FlowControl::*;
-    (value::control::FLOW_NONE, &[None, XonXoff, RtsCts])
-};
 
 /// One client's session.
 #[derive(Debug)]
@@ -248,34 +232,19 @@ impl Access {
 
     fn request(&self, wanted: &Wanted) -> Option<Request> {
         let port = self.port.to_string();
-        let line = |line: LineSettings| {
-            Request::Set(Set {
+        let line = |setting, number| {
+            let line = line_numbers::with(self.known.line, setting, number)?;
+            Some(Request::Set(Set {
                 set: self.port.to_string(),
                 line: line.to_string(),
-            })
+            }))
         };
-        let now = self.known.line;
         Some(match *wanted {
-            Wanted::SetBaud(rate) => line(LineSettings {
-                baud: Baud::new(rate)?,
-                ..now
-            }),
-            Wanted::SetDataSize(number) => line(LineSettings {
-                data_bits: named(DATA_BITS, number)?,
-                ..now
-            }),
-            Wanted::SetParity(number) => line(LineSettings {
-                parity: named(PARITIES, number)?,
-                ..now
-            }),
-            Wanted::SetStopSize(number) => line(LineSettings {
-                stop_bits: named(STOP_BITS, number)?,
-                ..now
-            }),
-            Wanted::SetFlow(number) => line(LineSettings {
-                flow: named(FLOWS, number)?,
-                ..now
-            }),
+            Wanted::SetBaud(rate) => line(Setting::Baud, rate)?,
+            Wanted::SetDataSize(number) => line(Setting::DataSize, number.into())?,
+            Wanted::SetParity(number) => line(Setting::Parity, number.into())?,
+            Wanted::SetStopSize(number) => line(Setting::StopSize, number.into())?,
+            Wanted::SetFlow(number) => line(Setting::Flow, number.into())?,
             Wanted::SetDtr(on) => Request::Signals(Signals {
                 signals: port,
                 dtr: Some(on),
@@ -342,27 +311,23 @@ impl Known {
             .filter(|(is_on, _)| *is_on)
             .fold(0, |bits, (_, bit)| bits | bit)
         });
+        let number = |setting| {
+            let number = line_numbers::number(self.line, setting);
+            number.and_then(|number| u8::try_from(number).ok())
+        };
+        // Every line has a number for each of its settings.
         InForce {
             baud: self.line.baud.get(),
-            data_size: number(DATA_BITS, self.line.data_bits),
-            parity: number(PARITIES, self.line.parity),
-            stop_size: number(STOP_BITS, self.line.stop_bits),
-            flow: number(FLOWS, self.line.flow),
+            data_size: number(Setting::DataSize).unwrap_or(0),
+            parity: number(Setting::Parity).unwrap_or(0),
+            stop_size: number(Setting::StopSize).unwrap_or(0),
+            flow: number(Setting::Flow).unwrap_or(0),
             sending_break: self.sending_break,
             dtr: self.outputs.dtr,
             rts: self.outputs.rts,
             modem,
         }
     }
-}
-
-fn number<T: PartialEq>((first, names): (u8, &[T]), name: T) -> u8 {
-    let before = names.iter().take_while(|other| **other != name).count();
-    first + before as u8
-}
-
-fn named<T: Copy>((first, names): (u8, &[T]), number: u8) -> Option<T> {
-    names.get(usize::from(number.checked_sub(first)?)).copied()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use uartnet_telnet::access_client::Setting;
 use uartnet_telnet::com_port::value::{control, parity, stop_size};
 
 /// The settings that make a line, in the order in which RFC 2217 wants them set.
-pub(super) const LINE: [Setting; 5] = [
+pub const LINE: [Setting; 5] = [
     Setting::Baud,
     Setting::DataSize,
     Setting::Parity,
@@ -14,7 +14,7 @@ pub(super) const LINE: [Setting; 5] = [
 ];
 
 /// The number for one setting of a line.
-pub(super) fn number(line: LineSettings, setting: Setting) -> Option<u32> {
+pub fn number(line: LineSettings, setting: Setting) -> Option<u32> {
     let code: u8 = match setting {
         Setting::Baud => return Some(line.baud.get()),
         Setting::DataSize => match line.data_bits {
@@ -46,7 +46,7 @@ pub(super) fn number(line: LineSettings, setting: Setting) -> Option<u32> {
 }
 
 /// `line` with one setting replaced. A number that is none of RFC 2217's changes nothing: `None`.
-pub(super) fn with(line: LineSettings, setting: Setting, number: u32) -> Option<LineSettings> {
+pub fn with(line: LineSettings, setting: Setting, number: u32) -> Option<LineSettings> {
     let mut line = line;
     if setting == Setting::Baud {
         line.baud = Baud::new(number)?;

@@ -8,7 +8,7 @@ mod address;
 mod controls;
 mod conversation;
 mod error;
-mod line;
+pub mod line;
 
 use std::collections::VecDeque;
 use std::fmt;
