@@ -21,7 +21,7 @@ pub use collected::Collected;
 pub use daemon::{Daemon, Listening};
 pub use peer::{Peer, frame};
 pub use process::{Process, exit_code, send_signal, send_signal_to_group};
-pub use relay::Relay;
+pub use relay::{Relay, echo_through_cuts};
 pub use rustix::process::Signal;
 pub use session::Session;
 pub use telemetry::wait_telemetry;

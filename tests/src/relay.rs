@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -157,6 +157,46 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
         }
     }
     to.shutdown(Shutdown::Write).ok();
+}
+
+/// Sends `bytes` to a board that echoes, over a client behind this relay, and reads them back while the relay's connection is
+/// cut and mended three times on the way. `read` reads exactly so many bytes. Gives what came back.
+///
+/// # Panics
+/// The writer or the reader failed, or nothing came for too long.
+pub fn echo_through_cuts(
+    relay: &Relay,
+    mut writer: impl Write + Send + 'static,
+    mut read: impl FnMut(usize) -> Vec<u8> + Send + 'static,
+    bytes: &[u8],
+) -> Vec<u8> {
+    let sent = bytes.to_vec();
+    let writing = thread::spawn(move || writer.write_all(&sent));
+    let (progress, read_so_far) = mpsc::channel();
+    let length = bytes.len();
+    let reading = thread::spawn(move || {
+        let mut received = Vec::new();
+        while received.len() < length {
+            received.extend(read((length - received.len()).min(10_000)));
+            // Nobody listens any more after the last cut.
+            progress.send(received.len()).ok();
+        }
+        received
+    });
+    for round in 1..=3 {
+        let far = |read: Result<usize, _>| read.expect("the board's echo") >= round * 50_000;
+        while !far(read_so_far.recv_timeout(DEADLINE)) {}
+        relay.cut();
+        relay
+            .wait_refused(round as u64)
+            .expect("the client tries again");
+        relay.mend();
+    }
+    writing
+        .join()
+        .expect("the writer")
+        .expect("everything is taken");
+    reading.join().expect("the reader")
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {

@@ -3,10 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc;
 use std::thread;
 
-use uartnet_tests::{DEADLINE, Daemon, Process, Relay, exit_code, uart, uart_command};
+use uartnet_tests::{
+    DEADLINE, Daemon, Process, Relay, echo_through_cuts, exit_code, uart, uart_command,
+};
 
 /// `uart forward board0 0 ARGS`, and where it listens.
 fn forward(gateway: &str, args: &[&str]) -> (Process, SocketAddr) {
@@ -94,29 +95,9 @@ fn a_client_stays_while_the_connection_is_cut_and_misses_nothing() {
     let (process, address) = forward(&relay.address().to_string(), &[]);
     let client = connect(address);
     let much = pattern(1_000_000);
-    let mut writer = client.try_clone().unwrap();
-    let sent = much.clone();
-    let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
+    let writer = client.try_clone().unwrap();
     let mut reader = client.try_clone().unwrap();
-    let (progress, read_so_far) = mpsc::channel();
-    let length = much.len();
-    let reading = thread::spawn(move || {
-        let mut received = Vec::new();
-        while received.len() < length {
-            let piece = (length - received.len()).min(10_000);
-            received.extend(read(&mut reader, piece));
-            progress.send(received.len()).unwrap();
-        }
-        received
-    });
-    for round in 1..=3 {
-        while read_so_far.recv_timeout(DEADLINE).unwrap() < round * 50_000 {}
-        relay.cut();
-        relay.wait_refused(round as u64).unwrap();
-        relay.mend();
-    }
-    writing.join().unwrap();
-    let received = reading.join().unwrap();
+    let received = echo_through_cuts(&relay, writer, move |count| read(&mut reader, count), &much);
     assert!(received == much, "something is missing, or came twice");
     let said = process.stderr.wait_for("connected again").unwrap();
     assert!(!said.contains("missed"), "{said}");

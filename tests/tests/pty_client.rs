@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +13,9 @@ use rustix::termios::{
     ControlModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
 };
 use serde_json::Value;
-use uartnet_tests::{DEADLINE, Daemon, Process, Relay, exit_code, open_board, uart, uart_command};
+use uartnet_tests::{
+    DEADLINE, Daemon, Process, Relay, echo_through_cuts, exit_code, open_board, uart, uart_command,
+};
 
 /// `uart pty board0 ARGS`, when it has said where the device is.
 fn virtual_device(gateway: &str, args: &[&str]) -> (Process, PathBuf) {
@@ -169,29 +170,9 @@ fn a_program_keeps_its_device_while_the_connection_is_cut_and_misses_nothing() {
     let (pty, path) = virtual_device(&relay.address().to_string(), &[]);
     let device = open_board(&path).unwrap();
     let much = pattern(1_000_000);
-    let mut writer = device.try_clone().unwrap();
-    let sent = much.clone();
-    let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
+    let writer = device.try_clone().unwrap();
     let mut reader = device.try_clone().unwrap();
-    let (progress, read_so_far) = mpsc::channel();
-    let length = much.len();
-    let reading = thread::spawn(move || {
-        let mut received = Vec::new();
-        while received.len() < length {
-            let piece = (length - received.len()).min(10_000);
-            received.extend(read(&mut reader, piece));
-            progress.send(received.len()).unwrap();
-        }
-        received
-    });
-    for round in 1..=3 {
-        while read_so_far.recv_timeout(DEADLINE).unwrap() < round * 50_000 {}
-        relay.cut();
-        relay.wait_refused(round as u64).unwrap();
-        relay.mend();
-    }
-    writing.join().unwrap();
-    let received = reading.join().unwrap();
+    let received = echo_through_cuts(&relay, writer, move |count| read(&mut reader, count), &much);
     assert!(received == much, "something is missing, or came twice");
     let said = pty.stderr.wait_for("connected again").unwrap();
     assert!(said.contains("connection lost"), "{said}");
