@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{
-    ControlModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
+    ControlModes, OptionalActions, QueueSelector, Termios, tcdrain, tcflush, tcgetattr, tcsetattr,
 };
 use serde_json::Value;
 use uartnet_tests::{
@@ -151,6 +151,21 @@ fn a_change_takes_its_place_among_the_bytes_and_a_flush_forgets() {
         said.extend(read(&mut device, 1));
     }
     until("the speed is set", || line_of(&daemon) == "9600-8n1");
+}
+
+#[test]
+fn a_program_that_drains_and_flushes_loses_nothing_that_the_device_has_taken() {
+    let daemon = Daemon::start(&["board0=loopback:,pacing=1ms/byte"]).unwrap();
+    let (_pty, path) = virtual_device(daemon.gateway(), &[]);
+    let mut device = open_board(&path).unwrap();
+    let sent = pattern(1000);
+    device.write_all(&sent).unwrap();
+    // The first bytes are back, so the device has taken all, and most of them still wait for the UART.
+    let mut received = read(&mut device, 100);
+    tcdrain(&device).unwrap();
+    tcflush(&device, QueueSelector::OFlush).unwrap();
+    received.extend(read(&mut device, 900));
+    assert!(received == sent);
 }
 
 #[test]

@@ -49,6 +49,11 @@ impl LineSync {
 
     // --- getters
 
+    /// In force at the gateway, as last told.
+    pub(crate) fn port(&self) -> LineSettings {
+        self.port
+    }
+
     /// Whether what is written from here on belongs behind a request that cannot be sent yet.
     pub(crate) fn holds_data(&self) -> bool {
         self.poll_request().is_some()

@@ -32,6 +32,12 @@ const PIECE: usize = 4096;
 /// read then is thrown away, as a UART's driver would, because its writing would stop otherwise.
 const OVERRUN: Duration = Duration::from_secs(5);
 
+/// The most that a serial driver of Linux holds in bytes (UART_XMIT_SIZE); it says that it has room again when almost all is sent.
+const DRIVER_HOLDS: u32 = 4096;
+
+/// How long the way to the gateway and back may take on top of what the UART needs.
+const WAY: Duration = Duration::from_secs(2);
+
 /// How long the end of the command waits for what was written to reach the UART.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -139,6 +145,7 @@ impl Pty {
             unheard: 0,
             stuck_since: None,
             overrun: 0,
+            progress: Progress::new(Instant::now()),
         };
         tokio::select! {
             result = bridge.run() => result?,
@@ -207,6 +214,7 @@ struct Bridge {
     stuck_since: Option<Instant>,
     /// How many bytes were thrown away because the program writes and never reads.
     overrun: usize,
+    progress: Progress,
 }
 
 /// Bytes of the board that a program has thrown away (tcflush) before they came here.
@@ -219,6 +227,36 @@ enum Discard {
     UntilOpened,
     /// Those below this offset.
     UntilOffset(u64),
+}
+
+/// When the UART last took something of what programs wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    unwritten: usize,
+    at: Instant,
+}
+
+impl Progress {
+    fn new(now: Instant) -> Progress {
+        Progress {
+            unwritten: 0,
+            at: now,
+        }
+    }
+
+    /// So many bytes are not written yet.
+    fn handle_unwritten(&mut self, now: Instant, unwritten: usize) {
+        if unwritten < self.unwritten || self.unwritten == 0 {
+            self.at = now;
+        }
+        self.unwritten = unwritten;
+    }
+
+    /// Whether the UART has taken nothing for longer than it can need at this speed: it is held up, or not there.
+    fn is_stuck(&self, now: Instant, line: LineSettings) -> bool {
+        let patience = WAY + line.character_time() * DRIVER_HOLDS;
+        self.unwritten > 0 && now.duration_since(self.at) > patience
+    }
 }
 
 /// What the device has to say.
@@ -314,6 +352,7 @@ impl Bridge {
             Happened::Data(bytes) => {
                 // There is room: a piece is read only when a whole one fits.
                 self.link.write(&bytes);
+                self.look_at_progress();
             }
             Happened::Settings(_) if !self.link.carries_settings() => {
                 if !std::mem::replace(&mut self.told_no_settings, true) {
@@ -346,7 +385,17 @@ impl Bridge {
         Ok(())
     }
 
+    /// Bytes received are thrown away wherever they are. Bytes written are only if the UART is stuck: a pseudo-terminal has
+    /// told the program that all of them were sent (tcdrain returns at once), so one that drains and then flushes, as many do
+    /// at their end, does not mean those that are on their way.
     fn handle_purged(&mut self, queues: Purge) {
+        self.look_at_progress();
+        let stuck = self.progress.is_stuck(Instant::now(), self.line.port());
+        let queues = match (queues, stuck) {
+            (Purge::Transmit, false) => return,
+            (Purge::Both, false) => Purge::Receive,
+            (queues, _) => queues,
+        };
         if queues != Purge::Transmit {
             self.to_program.clear();
             self.stuck_since = None;
@@ -373,6 +422,11 @@ impl Bridge {
         }
     }
 
+    fn look_at_progress(&mut self) {
+        self.progress
+            .handle_unwritten(Instant::now(), self.link.unwritten());
+    }
+
     fn throw_away(&mut self) {
         self.overrun += self.to_program.len();
         self.to_program.clear();
@@ -381,6 +435,7 @@ impl Bridge {
     // --- the gateway
 
     fn handle_followed(&mut self, followed: Followed) -> Result<()> {
+        self.look_at_progress();
         match &followed {
             Followed::Read(ReadEvent::Data { offset, bytes }) => {
                 return self.handle_data(*offset, bytes);
@@ -499,6 +554,25 @@ fn at_once(device: &mut VirtualDevice) -> Option<Result<Happened, PortError>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_is_stuck_when_the_uart_takes_nothing_for_longer_than_it_can_need() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let fast: LineSettings = "115200-8n1".parse().unwrap();
+        let slow: LineSettings = "1200-8n1".parse().unwrap();
+        let mut progress = Progress::new(begin);
+        assert!(!progress.is_stuck(at(100), fast), "nothing waits");
+        progress.handle_unwritten(at(100), 5000);
+        assert!(!progress.is_stuck(at(102), fast));
+        assert!(progress.is_stuck(at(103), fast));
+        assert!(!progress.is_stuck(at(136), slow), "4096 bytes take 34 s");
+        assert!(progress.is_stuck(at(137), slow));
+        progress.handle_unwritten(at(103), 6000);
+        assert!(progress.is_stuck(at(104), fast), "more to write is none");
+        progress.handle_unwritten(at(104), 5999);
+        assert!(!progress.is_stuck(at(106), fast), "one byte is progress");
+    }
 
     #[test]
     fn a_character_format_stands_for_itself() {
