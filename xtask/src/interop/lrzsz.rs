@@ -1,5 +1,5 @@
-//! lrzsz over `raw`: 4 MB by zmodem, ymodem and xmodem, to the board and from it. One end has the connection as its
-//! standard input and output; the other one sits behind socat at the device of a `pty:` port.
+//! lrzsz over `raw` and over `uart pty`: 4 MB by zmodem, ymodem and xmodem, to the board and from it. Over `raw`, one end has
+//! the connection as its standard input and output; all others sit behind socat at a device.
 //!
 //! Why socat: at its end lrzsz waits until all it wrote is sent (tcdrain), and then throws away what waits in its terminal
 //! (tcflush). A pseudo-terminal says at once that all is sent, so its last bytes, which the other end waits for, would
@@ -18,19 +18,26 @@ use uartnet_tests::{Process, exit_code};
 use super::gateway::Gateway;
 use super::needs::{Need, Proof};
 use super::pipes::SOCAT;
+use super::virtual_port::VirtualPort;
 use super::{Case, folder};
 
 pub(super) const CASE: Case = Case {
     name: "lrzsz",
     what: "4 MB by zmodem, ymodem and xmodem over raw, to the board and from it",
-    needs: &[
-        Need::Debian {
-            package: "lrzsz",
-            proof: Proof::File("/usr/bin/rz"),
-        },
-        SOCAT,
-    ],
+    needs: &[LRZSZ, SOCAT],
     run,
+};
+
+pub(super) const VIRTUAL: Case = Case {
+    name: "lrzsz-pty",
+    what: "4 MB by zmodem, ymodem and xmodem over uart pty, to the board and from it",
+    needs: &[LRZSZ, SOCAT],
+    run: run_virtual,
+};
+
+const LRZSZ: Need = Need::Debian {
+    package: "lrzsz",
+    proof: Proof::File("/usr/bin/rz"),
 };
 
 /// A whole number of xmodem's blocks, since xmodem fills the last one up.
@@ -45,9 +52,32 @@ const PROTOCOLS: [(&str, &[&str], &[&str]); 3] = [
 const FILE: &str = "four-megabytes";
 
 fn run() -> Result<()> {
-    let folder = folder(CASE.name)?;
-    let device = folder.join("board0");
+    let device = folder(CASE.name)?.join("board0");
     let gateway = Gateway::start(&format!("pty:{}", device.display()))?;
+    let address = gateway.address("raw")?;
+    transfer(CASE.name, &device, |words, place| {
+        let connection = TcpStream::connect(address).context("the gateway takes no connection")?;
+        // Without it Nagle's algorithm holds each block back until the one before was acknowledged by TCP.
+        connection.set_nodelay(true).context("TCP_NODELAY")?;
+        start_client(connection, words, place)
+    })
+}
+
+fn run_virtual() -> Result<()> {
+    let (port, board) = VirtualPort::with_board(VIRTUAL.name)?;
+    transfer(VIRTUAL.name, &board, |words, place| {
+        start_board(&port.link, words, place)
+    })?;
+    port.end()
+}
+
+/// Every protocol both ways, between a program at the device of the board and the one that `start` starts.
+fn transfer(
+    case: &str,
+    device: &Path,
+    start: impl Fn(&[&str], &Path) -> Result<Process>,
+) -> Result<()> {
+    let folder = folder(case)?;
     let sent = folder.join(FILE);
     let bytes: Vec<u8> = (0..SIZE)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8)
@@ -60,10 +90,6 @@ fn run() -> Result<()> {
             fs::remove_dir_all(&received).ok();
             fs::create_dir(&received)
                 .with_context(|| format!("cannot make {}", received.display()))?;
-            let connection = TcpStream::connect(gateway.address("raw")?)
-                .context("the gateway takes no connection")?;
-            // Without it Nagle's algorithm holds each block back until the one before was acknowledged by TCP.
-            connection.set_nodelay(true).context("TCP_NODELAY")?;
             let (at_client, at_board) = if to_board {
                 (send, receive)
             } else {
@@ -71,8 +97,8 @@ fn run() -> Result<()> {
             };
             let place = |words| if words == send { &folder } else { &received };
             let begin = Instant::now();
-            let mut board = start_board(&device, at_board, place(at_board))?;
-            let mut client = start_client(connection, at_client, place(at_client))?;
+            let mut board = start_board(device, at_board, place(at_board))?;
+            let mut client = start(at_client, place(at_client))?;
             for (process, words) in [(&mut client, at_client), (&mut board, at_board)] {
                 let code = exit_code(process.wait()?);
                 ensure!(

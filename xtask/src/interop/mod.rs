@@ -11,9 +11,14 @@ mod pipes;
 mod pyserial_board;
 mod pyserial_client;
 mod pyserial_suite;
+mod pyserial_virtual;
 mod ser2net;
+mod serial_terminals;
+mod stty;
 mod telnet_clients;
 mod u_boot;
+mod u_boot_virtual;
+mod virtual_port;
 mod wire_client;
 
 use std::path::PathBuf;
@@ -64,6 +69,14 @@ const CASES: &[Case] = &[
     lrzsz::CASE,
     modbus::CASE,
     ser2net::CASE,
+    stty::CASE,
+    serial_terminals::PICOCOM,
+    serial_terminals::MINICOM,
+    serial_terminals::TIO,
+    pyserial_virtual::CASE,
+    modbus::VIRTUAL,
+    u_boot_virtual::CASE,
+    lrzsz::VIRTUAL,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.

@@ -1,6 +1,8 @@
-"""A Modbus RTU master made of pymodbus, on a socket that carries nothing but bytes, and a slave at the device of the port.
+"""A Modbus RTU master made of pymodbus, on a socket that carries nothing but bytes or on a serial device, and a slave at
+the device of the port.
 
-usage: program.py HOST PORT DEVICE
+usage: program.py BOARD HOST PORT
+       program.py BOARD DEVICE
 The slave is forty lines of ours, with a CRC of its own, so that master and slave share no code.
 """
 
@@ -10,9 +12,9 @@ import threading
 
 import serial
 from pymodbus import FramerType
-from pymodbus.client import ModbusTcpClient
+from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 
-host, port, device = sys.argv[1:]
+board, *way = sys.argv[1:]
 UNIT = 17
 
 
@@ -59,11 +61,14 @@ def demand(what, wanted, got):
         sys.exit(f"{what}: {got!r} instead of {wanted!r}")
 
 
-line = serial.Serial(device, 115200, timeout=60)
+line = serial.Serial(board, 115200, timeout=60)
 registers = [i * 257 % 65536 for i in range(1000)]
 threading.Thread(target=slave, args=(line, list(registers)), daemon=True).start()
 
-master = ModbusTcpClient(host, port=int(port), framer=FramerType.RTU, timeout=5, retries=0)
+if len(way) == 2:
+    master = ModbusTcpClient(way[0], port=int(way[1]), framer=FramerType.RTU, timeout=5, retries=0)
+else:
+    master = ModbusSerialClient(way[0], framer=FramerType.RTU, baudrate=19200, timeout=5, retries=0)
 demand("connected", True, master.connect())
 for at in range(0, 1000, 125):
     read = master.read_holding_registers(at, count=125, device_id=UNIT)

@@ -1,4 +1,4 @@
-//! Modbus RTU through `raw`: pymodbus is the master, a slave of forty lines is the board. The programs are Python's, in
+//! Modbus RTU through `raw` and through `uart pty`: pymodbus is the master, a slave of forty lines is the board. The programs are Python's, in
 //! `modbus.py`.
 
 use std::time::Duration;
@@ -8,22 +8,32 @@ use anyhow::Result;
 use super::gateway::{Gateway, script, succeed};
 use super::needs::{Need, PYTHON, PYTHON_VENV};
 use super::pyserial_client::PYSERIAL;
+use super::virtual_port::VirtualPort;
 use super::{Case, folder};
 
 pub(super) const CASE: Case = Case {
     name: "modbus",
     what: "pymodbus as RTU master over raw, a slave at a pty: port",
-    needs: &[
-        PYTHON,
-        PYTHON_VENV,
-        PYSERIAL,
-        Need::Python {
-            package: "pymodbus==3.16.1",
-            module: "pymodbus",
-        },
-    ],
+    needs: NEEDS,
     run,
 };
+
+pub(super) const VIRTUAL: Case = Case {
+    name: "modbus-pty",
+    what: "pymodbus as RTU master on uart pty, a slave at a pty: port",
+    needs: NEEDS,
+    run: run_virtual,
+};
+
+const NEEDS: &[Need] = &[
+    PYTHON,
+    PYTHON_VENV,
+    PYSERIAL,
+    Need::Python {
+        package: "pymodbus==3.16.1",
+        module: "pymodbus",
+    },
+];
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,6 +42,14 @@ fn run() -> Result<()> {
     let gateway = Gateway::start(&format!("pty:{device}"))?;
     let address = gateway.address("raw")?;
     let mut program = script(CASE.name, include_str!("modbus.py"))?;
-    program.args([address.ip().to_string(), address.port().to_string(), device]);
+    program.args([device, address.ip().to_string(), address.port().to_string()]);
     succeed(&mut program, LIMIT).map(|_| ())
+}
+
+fn run_virtual() -> Result<()> {
+    let (port, board) = VirtualPort::with_board(VIRTUAL.name)?;
+    let mut program = script(VIRTUAL.name, include_str!("modbus.py"))?;
+    succeed(program.arg(board).arg(&port.link), LIMIT)?;
+    port.wait_line("19200-8n1")?;
+    port.end()
 }

@@ -14,20 +14,17 @@ use super::{Case, ask, finish};
 pub(super) const CASE: Case = Case {
     name: "u-boot",
     what: "U-Boot on an emulated PL011 UART answers through the gateway",
-    needs: &[
-        Need::Debian {
-            package: "qemu-system-arm",
-            proof: Proof::Runs(&["qemu-system-arm", "--version"]),
-        },
-        Need::Debian {
-            package: "u-boot-qemu",
-            proof: Proof::File(IMAGE),
-        },
-        PYTHON,
-        PYTHON_VENV,
-        PYSERIAL,
-    ],
+    needs: &[QEMU, U_BOOT, PYTHON, PYTHON_VENV, PYSERIAL],
     run,
+};
+
+pub(super) const QEMU: Need = Need::Debian {
+    package: "qemu-system-arm",
+    proof: Proof::Runs(&["qemu-system-arm", "--version"]),
+};
+pub(super) const U_BOOT: Need = Need::Debian {
+    package: "u-boot-qemu",
+    proof: Proof::File(IMAGE),
 };
 
 /// Types a command, and prints what comes until the next prompt.
@@ -121,7 +118,7 @@ fn as_a_stream(gateway: &Gateway) -> Result<()> {
 }
 
 /// The machine. It is given no input of its own, so it cannot be stopped by the terminal we were started from.
-fn start_machine() -> Result<Process> {
+pub(super) fn start_machine() -> Result<Process> {
     let mut qemu = Command::new("qemu-system-arm");
     qemu.args([
         "-M",
@@ -145,7 +142,7 @@ fn start_machine() -> Result<Process> {
 }
 
 /// Where the machine's UART is, from the line that the emulator prints.
-fn device_of(machine: &Process) -> Result<String> {
+pub(super) fn device_of(machine: &Process) -> Result<String> {
     let redirected = |text: &str| text.contains("/dev/pts/") && text.ends_with('\n');
     let text = machine
         .stdout
