@@ -5,15 +5,17 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
 };
 
-use crate::{Collected, Process};
+use crate::{Collected, DEADLINE, Process};
 
 /// One pseudo-terminal; we hold both of its ends.
 #[derive(Debug)]
@@ -84,6 +86,23 @@ impl Tty {
             .settings()?
             .local_modes
             .contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG))
+    }
+
+    /// Waits until a program has switched it to (or from) the state in which people type lines: what is typed before is
+    /// taken in the other one. A terminal tells nobody of the change, so it is looked at again and again.
+    ///
+    /// # Errors
+    /// It does not come about, or the terminal is gone.
+    pub fn wait_cooked(&self, cooked: bool) -> Result<()> {
+        let begun = Instant::now();
+        while self.is_cooked()? != cooked {
+            ensure!(
+                begun.elapsed() < DEADLINE,
+                "the terminal's line editing never became {cooked}"
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// Its settings.

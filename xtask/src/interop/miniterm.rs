@@ -45,6 +45,8 @@ fn run() -> Result<()> {
     menu(&mut terminal, b'e', "7,E,1")?;
     menu(&mut terminal, b'2', "7,E,2")?;
     menu(&mut terminal, b'b', "--- Baudrate: ")?;
+    // It reads the number as a line, after it has asked for it.
+    terminal.tty.wait_cooked(true)?;
     terminal.tty.type_in(b"9600\r")?;
     gateway.wait_info("9600-7e2", |info| info["line"] == "9600-7e2")?;
     println!("  menu: RTS, DTR, break, and 9600-7e2 by way of four commands");
@@ -61,6 +63,7 @@ fn start(url: &str) -> Result<Terminal> {
     println!("$ {}", shown(&miniterm));
     let terminal = Terminal::spawn(&mut miniterm)?;
     terminal.tty.screen.wait_for("--- Quit: Ctrl+]")?;
+    terminal.tty.wait_cooked(false)?;
     Ok(terminal)
 }
 

@@ -148,6 +148,7 @@ fn start(command: &mut Command) -> Result<Terminal> {
 }
 
 fn ask(terminal: &mut Terminal) -> Result<()> {
+    terminal.tty.wait_cooked(false)?;
     terminal.tty.type_in(QUESTION)?;
     terminal
         .tty

@@ -100,6 +100,7 @@ fn telnet() -> Result<()> {
     println!("$ {}", shown(&telnet));
     let mut terminal = Terminal::spawn(&mut telnet)?;
     terminal.tty.screen.wait_for("Escape character is")?;
+    terminal.tty.wait_cooked(false)?;
 
     terminal.tty.type_in(b"LED ON\r")?;
     terminal.tty.screen.wait_for("LED ON\r\nOK\r\n> ")?;
@@ -111,6 +112,8 @@ fn telnet() -> Result<()> {
     for command in ["ayt", "synch", "nop", "ga"] {
         say(&mut terminal, &format!("send {command}"), "")?;
     }
+    // Back from its prompt, it edits no lines.
+    terminal.tty.wait_cooked(false)?;
     let before = terminal.tty.screen.bytes().len();
     terminal.tty.type_in(b"LED ?\r")?;
     terminal
