@@ -25,7 +25,7 @@ pub use relay::{Relay, echo_through_cuts};
 pub use rustix::process::Signal;
 pub use session::Session;
 pub use telemetry::wait_telemetry;
-pub use terminal::{Terminal, Tty, make_raw, open_board};
+pub use terminal::{Terminal, Tty, make_raw, open_board, read_exactly};
 pub use uart::{uart, uart_command, uartd, uartd_command};
 
 /// How long anything may take before it counts as hung. Generous on purpose: no test measures speed, and the machine may

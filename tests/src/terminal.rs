@@ -1,7 +1,7 @@
 //! Pseudo-terminals: a person's terminal for `uart`, and the plug in which a foreign board sits.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
@@ -149,6 +150,28 @@ pub fn open_board(path: &Path) -> Result<File> {
         .custom_flags(flags)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Reads exactly so many bytes of a terminal device.
+///
+/// # Panics
+/// They do not come.
+pub fn read_exactly(device: &mut File, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    let mut filled = 0;
+    let patience = Timespec {
+        tv_sec: i64::try_from(DEADLINE.as_secs()).expect("some seconds"),
+        tv_nsec: 0,
+    };
+    while filled < count {
+        let mut fds = [PollFd::new(&*device, PollFlags::IN)];
+        let ready = poll(&mut fds, Some(&patience)).expect("the device can be waited for");
+        assert!(ready > 0, "only {filled} of {count} bytes came");
+        filled += device
+            .read(&mut bytes[filled..])
+            .expect("the device can be read");
+    }
+    bytes
 }
 
 /// Makes a terminal device transparent for all bytes.

@@ -7,7 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 
-use uartnet_tests::{DEADLINE, Daemon, Process, Relay, exit_code, open_board, uart, uart_command};
+use uartnet_tests::{
+    DEADLINE, Daemon, Process, Relay, exit_code, open_board, read_exactly, uart, uart_command,
+};
 
 /// WILL/DO BINARY, WILL/DO SGA, WILL/DO COM-PORT: what the client begins with.
 const HELLO: &[u8] = b"\xff\xfb\x00\xff\xfd\x00\xff\xfb\x03\xff\xfd\x03\xff\xfb\x2c\xff\xfd\x2c";
@@ -180,11 +182,9 @@ fn a_virtual_device_stands_for_a_port_behind_both_kinds() {
             .args(["57600"])
             .status();
         assert!(set.unwrap().success());
-        let mut bytes = vec![0; 256];
         let all: Vec<u8> = (0..=255).collect();
         device.write_all(&all).unwrap();
-        device.read_exact(&mut bytes).unwrap();
-        assert_eq!(bytes, all, "{address}");
+        assert_eq!(read_exactly(&mut device, 256), all, "{address}");
         if address == &tcp {
             pty.stderr
                 .wait_for("this gateway carries bytes only")
@@ -249,9 +249,7 @@ fn the_next_connection_gets_the_settings_of_the_one_before() {
         .status();
     assert!(set.unwrap().success());
     for _ in 0..2 {
-        let mut data = [0; 4];
-        device.read_exact(&mut data).unwrap();
-        assert_eq!(&data, b"data");
+        assert_eq!(read_exactly(&mut device, 4), b"data");
         device.write_all(b"x").unwrap();
     }
     pty.stderr.wait_for("is not known").unwrap();

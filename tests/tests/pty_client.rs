@@ -2,19 +2,19 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{
     ControlModes, OptionalActions, QueueSelector, Termios, tcdrain, tcflush, tcgetattr, tcsetattr,
 };
 use serde_json::Value;
 use uartnet_tests::{
-    DEADLINE, Daemon, Process, Relay, echo_through_cuts, exit_code, open_board, uart, uart_command,
+    DEADLINE, Daemon, Process, Relay, echo_through_cuts, exit_code, open_board, read_exactly, uart,
+    uart_command,
 };
 
 /// `uart pty board0 ARGS`, when it has said where the device is.
@@ -31,23 +31,6 @@ fn virtual_device(gateway: &str, args: &[&str]) -> (Process, PathBuf) {
     };
     let path = PathBuf::from(path);
     (process, path)
-}
-
-/// Reads exactly so many bytes, or fails.
-fn read(device: &mut File, count: usize) -> Vec<u8> {
-    let mut bytes = vec![0; count];
-    let mut filled = 0;
-    while filled < count {
-        let mut fds = [PollFd::new(&*device, PollFlags::IN)];
-        let patience = Timespec {
-            tv_sec: i64::try_from(DEADLINE.as_secs()).unwrap(),
-            tv_nsec: 0,
-        };
-        let ready = poll(&mut fds, Some(&patience)).unwrap();
-        assert!(ready > 0, "only {filled} of {count} bytes came");
-        filled += device.read(&mut bytes[filled..]).unwrap();
-    }
-    bytes
 }
 
 fn set(device: &File, change: impl FnOnce(&mut Termios)) {
@@ -92,7 +75,7 @@ fn echoes(device: &File, bytes: &[u8]) -> Vec<u8> {
     let mut writer = device.try_clone().unwrap();
     let sent = bytes.to_vec();
     let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
-    let received = read(&mut reader, bytes.len());
+    let received = read_exactly(&mut reader, bytes.len());
     writing.join().unwrap();
     received
 }
@@ -148,7 +131,7 @@ fn a_change_takes_its_place_among_the_bytes_and_a_flush_forgets() {
     let wanted = b"uart-interpreter 1.0";
     let mut said = Vec::new();
     while !said.windows(wanted.len()).any(|window| window == wanted) {
-        said.extend(read(&mut device, 1));
+        said.extend(read_exactly(&mut device, 1));
     }
     until("the speed is set", || line_of(&daemon) == "9600-8n1");
 }
@@ -161,10 +144,10 @@ fn a_program_that_drains_and_flushes_loses_nothing_that_the_device_has_taken() {
     let sent = pattern(1000);
     device.write_all(&sent).unwrap();
     // The first bytes are back, so the device has taken all, and most of them still wait for the UART.
-    let mut received = read(&mut device, 100);
+    let mut received = read_exactly(&mut device, 100);
     tcdrain(&device).unwrap();
     tcflush(&device, QueueSelector::OFlush).unwrap();
-    received.extend(read(&mut device, 900));
+    received.extend(read_exactly(&mut device, 900));
     assert!(received == sent);
 }
 
@@ -187,7 +170,12 @@ fn a_program_keeps_its_device_while_the_connection_is_cut_and_misses_nothing() {
     let much = pattern(1_000_000);
     let writer = device.try_clone().unwrap();
     let mut reader = device.try_clone().unwrap();
-    let received = echo_through_cuts(&relay, writer, move |count| read(&mut reader, count), &much);
+    let received = echo_through_cuts(
+        &relay,
+        writer,
+        move |count| read_exactly(&mut reader, count),
+        &much,
+    );
     assert!(received == much, "something is missing, or came twice");
     let said = pty.stderr.wait_for("connected again").unwrap();
     assert!(said.contains("connection lost"), "{said}");
@@ -273,9 +261,9 @@ fn what_nobody_hears_is_counted_and_history_waits_for_the_first_program() {
         .wait_for("7 bytes had come while nobody had it open")
         .unwrap();
     device.write_all(b"!").unwrap();
-    assert_eq!(read(&mut device, 1), b"!");
+    assert_eq!(read_exactly(&mut device, 1), b"!");
     let mut device = open_board(&old_path).unwrap();
-    assert_eq!(read(&mut device, 15), b"historyunheard!");
+    assert_eq!(read_exactly(&mut device, 15), b"historyunheard!");
     drop(old);
 }
 

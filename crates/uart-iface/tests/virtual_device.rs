@@ -293,3 +293,20 @@ async fn the_device_is_its_owners_and_its_link_goes_with_it() {
     drop(device);
     assert!(fs::symlink_metadata(&link).is_err());
 }
+
+#[tokio::test]
+async fn a_program_that_opens_and_closes_beside_another_does_not_make_the_other_one_leave() {
+    let mut device = device();
+    // Nobody looks in between, so the kernel tells the two openings as one.
+    let program = open_terminal(device.path());
+    drop(open_terminal(device.path()));
+    while device.next_coming().unwrap().is_some() {}
+    assert_eq!(device.users(), 1);
+    write(&mut device, b"heard").await;
+    assert_eq!(far_reads(&program, 5).await, b"heard");
+    // Two that leave at once may be told as one, too.
+    let second = open_terminal(device.path());
+    drop((program, second));
+    while device.next_coming().unwrap().is_some() {}
+    assert_eq!(device.users(), 0);
+}

@@ -1,16 +1,13 @@
-//! Which processes have a terminal open, as far as /proc shows. The answers only improve messages, and keep us from
-//! taking a link that is in use.
+//! Which processes have a terminal open, as far as /proc shows. The answers improve messages, keep us from taking a link
+//! that is in use, and tell a virtual device whether its last program has left.
 
 use std::fs;
-#[cfg(feature = "backends")]
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-#[cfg(feature = "backends")]
 use std::process;
 
 /// A process that has `path` open, other than through `except`. As far as /proc shows: not other users' processes,
 /// unless we are root.
-#[cfg(feature = "backends")]
 pub(crate) fn holder_of(path: &Path, except: Option<BorrowedFd<'_>>) -> Option<u32> {
     let path = fs::canonicalize(path).ok()?;
     let excepted = except.map(|fd| fd.as_raw_fd().to_string());

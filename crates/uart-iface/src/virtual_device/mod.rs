@@ -231,7 +231,7 @@ impl VirtualDevice {
     }
 
     fn look_at_users(&mut self) -> Result<(), PortError> {
-        while let Some(coming) = self.users.next_change() {
+        while let Some(coming) = self.users.next_change(&self.path, self.terminal.as_fd()) {
             match coming {
                 Happened::Opened(_) => self.packets.handle_opened(),
                 Happened::Closed(0) => self.discard_unread()?,

@@ -1,14 +1,21 @@
 //! How many times programs have a terminal open, by inotify. Not who they are.
+//!
+//! The kernel merges an event with the one before it if both are the same and nobody has read the first. Two programs that
+//! open the device one after the other may be one opening, so no closing is the last one before /proc was asked. It does
+//! not show the programs of other users, unless we are root: one of theirs that shares the device with one of ours counts
+//! as gone when ours leaves.
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::Happened;
+use crate::terminal::holders::holder_of;
 use crate::terminal::ioctl::Registered;
 
 /// Counts openings and closings.
@@ -48,8 +55,9 @@ impl Users {
         Poll::Ready(())
     }
 
-    /// The next opening or closing, if there was one until now.
-    pub(super) fn next_change(&mut self) -> Option<Happened> {
+    /// The next opening or closing, if there was one until now. `ours` is the descriptor by which we have the terminal at
+    /// `path` open ourselves.
+    pub(super) fn next_change(&mut self, path: &Path, ours: BorrowedFd<'_>) -> Option<Happened> {
         loop {
             if self.pending.is_empty() {
                 self.read();
@@ -62,7 +70,10 @@ impl Users {
                 self.count += 1;
                 return Some(Happened::Opened(self.count));
             } else if flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::CLOSE_NOWRITE) {
-                self.count = self.count.saturating_sub(1);
+                self.count = match holder_of(path, Some(ours)) {
+                    Some(_) => self.count.saturating_sub(1).max(1),
+                    None => 0,
+                };
                 return Some(Happened::Closed(self.count));
             }
         }
