@@ -332,3 +332,45 @@ fn what_cannot_be_is_said_before_anything_is_connected() {
         "{complaint}"
     );
 }
+
+#[test]
+fn ask_finds_the_reply_by_what_the_person_says_ends_it() {
+    let (_daemon, rfc2217, tcp) = gateway("sim:interpreter");
+    for (address, end) in [
+        (&rfc2217, ["--prompt", "> "]),
+        (&tcp, ["--prompt", "> "]),
+        (&rfc2217, ["--lines", "1"]),
+        (&tcp, ["--quiet", "300ms"]),
+    ] {
+        let (code, said, complaint) = run(
+            &["ask", address, "LED ON", "--timeout", "50s", end[0], end[1]],
+            b"",
+        );
+        assert_eq!(code, 0, "{complaint}");
+        assert!(said.starts_with("OK"), "{end:?}: {said:?}");
+    }
+    let asked = ["ask", &rfc2217, "LED?", "LED OFF", "LED?", "--prompt", "> "];
+    let (code, said, _) = run(&asked, b"");
+    assert_eq!((code, said.as_str()), (0, "ON\nOK\nOFF\n"));
+
+    let short = [
+        "ask",
+        &rfc2217,
+        "LED?",
+        "--prompt",
+        "never",
+        "--timeout",
+        "300ms",
+    ];
+    let (code, said, complaint) = run(&short, b"");
+    assert_eq!((code, said.as_str()), (4, ""));
+    assert!(
+        complaint.contains("no whole reply within 300ms"),
+        "{complaint}"
+    );
+    assert!(complaint.contains("OFF"), "what had arrived: {complaint}");
+
+    let (code, _, complaint) = run(&["ask", &rfc2217, "LED?"], b"");
+    assert_eq!(code, 2);
+    assert!(complaint.contains("say how a reply ends"), "{complaint}");
+}

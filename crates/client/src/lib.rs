@@ -23,7 +23,7 @@ pub use connection::{Connection, MAX_FRAME, Stream};
 pub use error::{ClientError, describe_io};
 pub use follow::{FollowOptions, Followed, Follower};
 pub use foreign::line as line_numbers;
-pub use foreign::{Foreign, ForeignAddress, ForeignAddressError, ForeignError, Scheme};
+pub use foreign::{Asker, Foreign, ForeignAddress, ForeignAddressError, ForeignError, Scheme};
 pub use link::{Link, Target, TargetError};
 pub use liveness::{Liveness, LivenessAction};
 pub use outbox::{Outbox, Reopened};

@@ -1,4 +1,4 @@
-//! Asks: whose turn it is, the one that runs, and its one end. Where a reply ends is in `reply`, what happens after one
+//! Asks: whose turn it is, the one that runs, and its one end. Where a reply ends is `uartnet-interpreter`'s, what happens after one
 //! that did not come is in `resync`.
 //!
 //! - **Turns.** First come, first served within a client; clients take turns. An ask's command takes its place by arrival
@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::reply::{Echoes, Found, Reply};
 use crate::resync::Resync;
 use crate::time::{after, earlier};
 use crate::transmit::Turn;
 use crate::{AskId, AskOutcome, ClientId, Offset, Profile, Refusal, ReplyEnd};
+use uartnet_interpreter::{Echoes, Found, Reply};
 
 /// An ask that was accepted.
 #[derive(Debug)]

@@ -21,9 +21,7 @@ mod client;
 mod control;
 mod history;
 mod hub;
-mod profile;
 mod reader;
-mod reply;
 mod resync;
 mod sequencer;
 mod time;
@@ -33,5 +31,5 @@ mod writer;
 
 pub use control::{Action, ActionDone, Control, ControlError, Sequence, SequenceError, Step};
 pub use hub::{Hub, HubConfig};
-pub use profile::{Profile, ReplyEnd};
+pub use uartnet_interpreter::{Profile, ReplyEnd};
 pub use vocabulary::*;

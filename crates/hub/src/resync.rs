@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::reply::{Reply, prompt_at_end};
 use crate::time::{after, earlier};
 use crate::{Profile, ReplyEnd};
+use uartnet_interpreter::{Reply, prompt_at_end};
 
 /// How long nothing must arrive after everything that was owed.
 pub(crate) const QUIET: Duration = Duration::from_millis(50);

@@ -5,6 +5,7 @@
 //! what was missed is told as [`Followed::MissedUnknown`]; what is called written was given to the operating system.
 
 mod address;
+mod ask;
 mod controls;
 mod conversation;
 mod error;
@@ -21,6 +22,7 @@ use uart_iface::LineSettings;
 use uartnet_proto::message::{Answer, Done, Event, Opened, Request};
 
 pub use address::{ForeignAddress, ForeignAddressError, Scheme};
+pub use ask::Asker;
 pub use error::ForeignError;
 
 use crate::{Backoff, ClientError, Followed, ReadEvent};

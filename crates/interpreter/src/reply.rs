@@ -1,5 +1,5 @@
 //! Where a reply begins and ends in what a board sends. It knows the bytes and a clock that is an argument; not whose
-//! turn it is and not what happens after a failure, which is `ask`.
+//! turn it is and not what happens after a failure.
 //!
 //! - **End of line**: any number of CRs followed by one LF, or CRs alone. A CR is therefore undecided until the next byte;
 //!   when none comes for [`SETTLE`], it was the end of the line.
@@ -20,17 +20,16 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::ReplyEnd;
-use crate::time::after;
 
 /// How long an undecided CR, or an undecided echo that ends with the prompt, is left undecided.
-pub(crate) const SETTLE: Duration = Duration::from_millis(50);
+pub const SETTLE: Duration = Duration::from_millis(50);
 
 /// How many CRs and LFs may stand before an echo.
 const LEADING: usize = 4;
 
 /// What is known of a board's echo before a command is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Echoes {
+pub enum Echoes {
     /// Nothing. An echo is one at the very beginning only.
     Unknown,
     /// It echoed the last command. By *prompt* and *quiet*, what stands in front of a whole line that is the command is
@@ -43,7 +42,7 @@ pub(crate) enum Echoes {
 
 /// The reply to one command, as far as it has arrived.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub struct Reply {
     end: ReplyEnd,
     echoes: Echoes,
     echo: Echo,
@@ -90,16 +89,16 @@ struct Lines {
 
 /// A whole reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
     /// The reply without echo, prompt and the last end of line.
-    pub(crate) reply: Bytes,
+    pub reply: Bytes,
     /// How many of the bytes that arrived belong to it, echo and prompt included.
-    pub(crate) consumed: u64,
+    pub consumed: u64,
 }
 
 impl Reply {
     /// `echoes`: `None` if an echo is not to be stripped.
-    pub(crate) fn new(end: ReplyEnd, command: &Bytes, echoes: Option<Echoes>) -> Reply {
+    pub fn new(end: ReplyEnd, command: &Bytes, echoes: Option<Echoes>) -> Reply {
         let (echo, echoed, echoes) = match echoes.filter(|_| !command.is_empty()) {
             Some(echoes) => (Echo::Text(command.clone(), 0), Some(false), echoes),
             None => (Echo::Over, None, Echoes::Unknown),
@@ -121,7 +120,7 @@ impl Reply {
     }
 
     /// Bytes arrived (not empty). The reply, if this completes it.
-    pub(crate) fn handle_data(&mut self, now: Instant, bytes: &[u8]) -> Option<Found> {
+    pub fn handle_data(&mut self, now: Instant, bytes: &[u8]) -> Option<Found> {
         self.last_byte = Some(now);
         self.seen += bytes.len() as u64;
         self.take(bytes);
@@ -139,7 +138,7 @@ impl Reply {
     }
 
     /// Time passed. The reply, if this completes it.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<Found> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Found> {
         if self.poll_timeout().is_none_or(|at| now < at) {
             return None;
         }
@@ -169,23 +168,24 @@ impl Reply {
     }
 
     /// When time alone would change something.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         let last = self.last_byte?;
         match &self.end {
             _ if self.is_waiting_for_echo() => None,
             ReplyEnd::None => None,
-            ReplyEnd::Line { .. } => self.lines.cr.map(|_| after(last, SETTLE)),
+            ReplyEnd::Line { .. } => self.lines.cr.and_then(|_| last.checked_add(SETTLE)),
             ReplyEnd::Prompt(prompt) => {
-                prompt_at_end(&self.held, prompt).map(|_| after(last, SETTLE))
+                prompt_at_end(&self.held, prompt).and_then(|_| last.checked_add(SETTLE))
             }
             ReplyEnd::Quiet(quiet) => {
-                (self.body_len > 0 || !self.held.is_empty()).then(|| after(last, *quiet))
+                let begun = self.body_len > 0 || !self.held.is_empty();
+                begun.then(|| last.checked_add(*quiet)).flatten()
             }
         }
     }
 
     /// Whether the reply can no longer fit into `limit` bytes.
-    pub(crate) fn is_beyond(&self, limit: usize) -> bool {
+    pub fn is_beyond(&self, limit: usize) -> bool {
         let not_reply = match &self.end {
             ReplyEnd::Prompt(prompt) => prompt.len() + 2,
             _ => 2,
@@ -194,17 +194,17 @@ impl Reply {
     }
 
     /// When the last byte arrived.
-    pub(crate) fn last_byte(&self) -> Option<Instant> {
+    pub fn last_byte(&self) -> Option<Instant> {
         self.last_byte
     }
 
     /// Whether the echo was seen; `None` if none is looked for.
-    pub(crate) fn echoed(&self) -> Option<bool> {
+    pub fn echoed(&self) -> Option<bool> {
         self.echoed
     }
 
     /// Says what has arrived so far, without an echo, and goes on looking for the end without keeping anything.
-    pub(crate) fn discard(&mut self) -> Bytes {
+    pub fn discard(&mut self) -> Bytes {
         let partial = [&self.body[..], &self.held].concat().into();
         self.wanted = false;
         self.drop_unwanted();
@@ -406,7 +406,7 @@ impl Lines {
 }
 
 /// Where the prompt begins, if `bytes` end with it at the beginning of a line.
-pub(crate) fn prompt_at_end(bytes: &[u8], prompt: &[u8]) -> Option<usize> {
+pub fn prompt_at_end(bytes: &[u8], prompt: &[u8]) -> Option<usize> {
     if prompt.is_empty() || !bytes.ends_with(prompt) {
         return None;
     }

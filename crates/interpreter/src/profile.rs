@@ -1,5 +1,5 @@
 //! How to talk to a board's interpreter: what ends a command, and how the end of a reply is recognised.
-//! The matching itself is in `ask`.
+//! The matching itself is in `reply`.
 
 use std::time::Duration;
 
