@@ -99,7 +99,16 @@ impl Resume {
                     epoch: epoch.to_owned(),
                     next: offset,
                 });
-                None
+                match &self.start {
+                    StartAt::At {
+                        offset: had,
+                        epoch: asked,
+                    } if asked != epoch => {
+                        self.epoch_told = true;
+                        Some(ReadEvent::NewEpoch { had: *had, offset })
+                    }
+                    _ => None,
+                }
             }
         }
     }
@@ -274,11 +283,10 @@ mod tests {
             offset: 77,
             epoch: A.to_owned(),
         });
-        assert_eq!(resume.handle_opened(B, 3), None);
-        assert_eq!(
-            resume.handle_gap(77, 3, GapWhy::NewEpoch),
-            Some(ReadEvent::NewEpoch { had: 77, offset: 3 })
-        );
+        let told = Some(ReadEvent::NewEpoch { had: 77, offset: 3 });
+        assert_eq!(resume.handle_opened(B, 3), told);
+        // Of what was asked for, the gateway's own notice knows nothing.
+        assert_eq!(resume.handle_gap(0, 3, GapWhy::NewEpoch), None, "once");
         assert_eq!(resume.place(), Some((3, B)));
     }
 
