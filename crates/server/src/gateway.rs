@@ -21,20 +21,21 @@ pub struct Gateway {
     name: String,
     epoch: Epoch,
     max_frame: usize,
-    ports: Vec<Rc<PortHandle>>,
+    ports: RefCell<Vec<Rc<PortHandle>>>,
 }
 
 impl Gateway {
     /// A gateway with these ports; every device is absent.
     pub fn new(config: &Config, epoch: Epoch, now: Instant) -> Gateway {
-        let ports = config.ports.iter();
+        let ports = config
+            .ports
+            .iter()
+            .map(|port| Rc::new(PortHandle::new(port, epoch, now)));
         Gateway {
             name: config.gateway.name.clone(),
             epoch,
             max_frame: config.gateway.max_frame,
-            ports: ports
-                .map(|port| Rc::new(PortHandle::new(port, epoch, now)))
-                .collect(),
+            ports: RefCell::new(ports.collect()),
         }
     }
 
@@ -54,13 +55,17 @@ impl Gateway {
     }
 
     /// Its ports, in the order of the configuration.
-    pub fn ports(&self) -> &[Rc<PortHandle>] {
-        &self.ports
+    pub fn ports(&self) -> Vec<Rc<PortHandle>> {
+        self.ports.borrow().clone()
     }
 
     /// The port of this name.
-    pub fn port(&self, name: &str) -> Option<&Rc<PortHandle>> {
-        self.ports.iter().find(|port| port.name.as_str() == name)
+    pub fn port(&self, name: &str) -> Option<Rc<PortHandle>> {
+        let ports = self.ports.borrow();
+        ports
+            .iter()
+            .find(|port| port.name.as_str() == name)
+            .cloned()
     }
 }
 

@@ -4,12 +4,14 @@
 //! Everything between a UART and the sockets runs on one thread ([`runtime`]), so hubs are shared without locks and
 //! a byte passes without a channel or a timer.
 
+mod admission;
 pub mod cli;
 pub mod config;
 mod conn_task;
 pub mod devices;
 pub mod endpoint;
 pub mod gateway;
+mod keeper;
 mod listener;
 pub mod nudge;
 mod port_task;

@@ -604,8 +604,7 @@ fn a_defect_of_a_backend_ends_neither_the_daemon_nor_the_port() {
         fake.0.borrow_mut().panics = true;
         let again = DeviceSpec::parse("sim:echo").unwrap();
         let cut = CancellationToken::new();
-        let kept =
-            tokio::task::spawn_local(crate::supervisor::keep(task, handle, again, cut.clone()));
+        let kept = tokio::task::spawn_local(crate::keeper::keep(task, handle, again, cut.clone()));
         let mut states = Vec::new();
         while states.len() < 3 {
             states.push(watcher.state().await);

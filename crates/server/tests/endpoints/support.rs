@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    pub(crate) fn port(&self) -> &Rc<PortHandle> {
+    pub(crate) fn port(&self) -> Rc<PortHandle> {
         self.gateway.port("board0").unwrap()
     }
 
@@ -171,7 +171,7 @@ impl World {
 
     /// A client of the listener whose port is `board0`.
     pub(crate) fn client(&self) -> Client {
-        self.client_of(Some(self.port().clone()), Access::Admin)
+        self.client_of(Some(self.port()), Access::Admin)
     }
 
     pub(crate) fn client_of(&self, port: Option<Rc<PortHandle>>, access: Access) -> Client {

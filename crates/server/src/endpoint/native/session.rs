@@ -266,9 +266,9 @@ impl Conversation {
                 "list: \"ports\" is all that can be listed",
             ));
         }
-        let ports = self.connection.gateway.ports().iter();
+        let ports = self.connection.gateway.ports();
         Ok(Some(Answer::Ports(Ports {
-            ports: ports.map(|port| info::summary(port)).collect(),
+            ports: ports.iter().map(|port| info::summary(port)).collect(),
         })))
     }
 
@@ -442,7 +442,7 @@ impl Conversation {
     }
 
     fn port(&self, name: &str) -> Result<Rc<PortHandle>, Failure> {
-        self.connection.gateway.port(name).cloned().ok_or_else(|| {
+        self.connection.gateway.port(name).ok_or_else(|| {
             let name: String = name.chars().take(80).collect();
             Failure::new(
                 ErrorCode::UnknownPort,

@@ -1,0 +1,211 @@
+//! From an accepted socket to a conversation, in one place for every protocol and in this order: limits, who the client
+//! is, its session. What is said in it is the endpoint's, how it is carried is `conn_task`'s.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tokio_util::task::TaskTracker;
+use uartnet_hub::Access;
+
+use crate::config::ListenerConfig;
+use crate::conn_task::{self, Account, Ending, Stream};
+use crate::endpoint::{Connection, EndpointKind};
+use crate::gateway::Gateway;
+use crate::nudge::Nudge;
+
+/// How many refused clients are answered at once; more than these are just closed.
+const REFUSED_AT_ONCE: usize = 64;
+
+/// What a listener offers to whoever connects.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    /// What the configuration says of it.
+    pub(crate) config: ListenerConfig,
+}
+
+/// Lets clients in, and counts those that are there.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    gateway: Rc<Gateway>,
+    connections: TaskTracker,
+    served: Cell<usize>,
+    refused: Cell<usize>,
+    max_connections: usize,
+    cut: Cell<CutShort>,
+}
+
+/// What became of connections that were cut.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CutShort {
+    /// How many.
+    pub(crate) connections: u64,
+    /// Bytes their clients had not taken.
+    pub(crate) unsent: u64,
+}
+
+impl Admission {
+    /// Nobody is there yet.
+    pub(crate) fn new(gateway: Rc<Gateway>, max_connections: usize) -> Admission {
+        Admission {
+            gateway,
+            connections: TaskTracker::new(),
+            served: Cell::new(0),
+            refused: Cell::new(0),
+            max_connections,
+            cut: Cell::default(),
+        }
+    }
+
+    /// How many clients are served.
+    pub(crate) fn served(&self) -> usize {
+        self.served.get()
+    }
+
+    /// What became of connections that were cut.
+    pub(crate) fn cut_short(&self) -> CutShort {
+        self.cut.get()
+    }
+
+    /// Until every connection is over. None may be admitted from now on.
+    pub(crate) async fn wait(&self) {
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    /// A client has connected.
+    pub(crate) fn admit(self: &Rc<Self>, stream: Stream, offer: &Rc<Offer>, ending: &Ending) {
+        let peer = stream.peer();
+        if let Err(error) = stream.tune() {
+            tracing::debug!(peer, %error, "a client left as it came");
+            return;
+        }
+        if self.served.get() >= self.max_connections {
+            return self.refuse(stream, offer.config.endpoint, peer, ending.clone());
+        }
+        let record = Record {
+            served: Counted::new(self, |admission| &admission.served),
+            protocol: offer.config.endpoint.name(),
+            peer,
+            account: Account::default(),
+        };
+        tracing::debug!(peer = record.peer, protocol = record.protocol, "connected");
+        let (offer, ending) = (offer.clone(), ending.clone());
+        self.connections
+            .spawn_local(converse(stream, offer, ending, record));
+    }
+
+    fn refuse(
+        self: &Rc<Self>,
+        stream: Stream,
+        endpoint: &'static dyn EndpointKind,
+        peer: String,
+        ending: Ending,
+    ) {
+        let limit = self.max_connections;
+        tracing::warn!(
+            peer,
+            limit,
+            "refused: as many connections as are allowed are open"
+        );
+        if self.refused.get() >= REFUSED_AT_ONCE {
+            return;
+        }
+        let answer = endpoint.busy(&format!(
+            "all {limit} connections of this gateway are in use"
+        ));
+        let refused = Counted::new(self, |admission| &admission.refused);
+        self.connections.spawn_local(async move {
+            conn_task::refuse(stream, answer, ending).await;
+            drop(refused);
+        });
+    }
+}
+
+/// All there is to one admitted client, from who it is to its end.
+async fn converse(stream: Stream, offer: Rc<Offer>, ending: Ending, mut record: Record) {
+    let ListenerConfig {
+        endpoint,
+        port,
+        stream: options,
+        ..
+    } = &offer.config;
+    let gateway = record.served.admission.gateway.clone();
+    let nudge = Rc::<Nudge>::default();
+    let connection = Connection {
+        port: port.as_ref().and_then(|name| gateway.port(name.as_str())),
+        gateway,
+        options: options.clone(),
+        peer: record.peer.clone(),
+        // Who may do what is decided here, for every protocol, as soon as there are credentials. Until then the
+        // configuration admits local clients only.
+        access: Access::Admin,
+        nudge: nudge.clone(),
+    };
+    let session = endpoint.session(Instant::now(), connection);
+    let end = conn_task::serve(stream, session, nudge, ending, &mut record.account).await;
+    if let Err(error) = end {
+        tracing::debug!(peer = record.peer, %error, "connection lost");
+    }
+}
+
+/// One of a counted kind, for as long as it lives; also when its task panics.
+struct Counted {
+    admission: Rc<Admission>,
+    counter: fn(&Admission) -> &Cell<usize>,
+}
+
+impl Counted {
+    fn new(admission: &Rc<Admission>, counter: fn(&Admission) -> &Cell<usize>) -> Counted {
+        counter(admission).update(|count| count + 1);
+        Counted {
+            admission: admission.clone(),
+            counter,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.counter)(&self.admission).update(|count| count - 1);
+    }
+}
+
+/// What is told of a connection when it is over, however it ends.
+struct Record {
+    served: Counted,
+    protocol: &'static str,
+    peer: String,
+    account: Account,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Account {
+            received,
+            sent,
+            unsent,
+            cut,
+        } = self.account;
+        let (peer, protocol) = (&self.peer, self.protocol);
+        if std::thread::panicking() {
+            tracing::error!(
+                peer,
+                protocol,
+                received,
+                sent,
+                "connection ended by a defect of ours"
+            );
+        } else if cut {
+            tracing::warn!(peer, protocol, received, sent, unsent, "connection cut");
+        } else {
+            tracing::debug!(peer, protocol, received, sent, "disconnected");
+        }
+        if cut {
+            self.served.admission.cut.update(|cut| CutShort {
+                connections: cut.connections + 1,
+                unsent: cut.unsent + unsent,
+            });
+        }
+    }
+}
