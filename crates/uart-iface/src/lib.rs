@@ -2,7 +2,8 @@
 //! It knows no protocol, no client and no hub.
 //!
 //! Without the feature `backends` this crate is vocabulary only (no tokio, no OS calls), which is what
-//! `uartnet-hub` builds on. With it, [`backend::BACKENDS`] lists everything a device spec can name. The feature `virtual`
+//! `uartnet-hub` builds on. With it, [`backend::BACKENDS`] lists everything a device spec can name, and [`watch`] tells when a file or device may have
+//! changed. The feature `virtual`
 //! adds [`virtual_device`], the serial device that `uartnet-client` makes on its own machine.
 
 mod error;
@@ -24,6 +25,8 @@ pub mod backend;
 mod terminal;
 #[cfg(all(feature = "virtual", target_os = "linux"))]
 pub mod virtual_device;
+#[cfg(all(feature = "backends", target_os = "linux"))]
+pub mod watch;
 
 pub use error::{OpenError, PortError, SpecError};
 pub use line::{Baud, DataBits, FlowControl, LineError, LineSettings, Parity, StopBits};

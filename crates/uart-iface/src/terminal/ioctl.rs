@@ -33,6 +33,12 @@ impl Registered {
         self.0.poll_read_ready(cx)
     }
 
+    /// Until it can be read, perhaps. Any number of tasks may wait.
+    #[cfg(feature = "backends")]
+    pub(crate) async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
+        self.0.readable().await
+    }
+
     pub(crate) fn poll_write_ready(
         &self,
         cx: &mut Context<'_>,

@@ -1,0 +1,255 @@
+//! The one inotify instance of a thread, and which of its events concern which [`Watch`](super::Watch). Not which
+//! directories those want to hear of.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::{Rc, Weak};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::WatchError;
+use crate::terminal::ioctl::Registered;
+
+/// Who is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct WatchId(u64);
+
+/// The kernel's number of something watched.
+type Descriptor = i32;
+
+pub(super) struct Instance {
+    inotify: Registered,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whom the events of each concern.
+    interests: HashMap<Descriptor, Vec<Interest>>,
+    /// Whether there is something that each was not told.
+    changed: HashMap<WatchId, bool>,
+    next: u64,
+}
+
+/// What one watch wants to hear of something. That it is removed, or goes elsewhere, is always of interest.
+#[derive(Debug)]
+struct Interest {
+    watch: WatchId,
+    of: Of,
+    events: WatchFlags,
+}
+
+/// What it is, of which events are told.
+#[derive(Debug)]
+pub(super) enum Of {
+    /// A file, a device or a directory by itself.
+    Itself,
+    /// This name in a directory.
+    Name(OsString),
+    /// Any name in a directory.
+    Entries,
+}
+
+thread_local! {
+    static SHARED: RefCell<Weak<Instance>> = const { RefCell::new(Weak::new()) };
+}
+
+impl Instance {
+    /// The one that lives on this thread, or a new one.
+    pub(super) fn of_this_thread() -> Result<Rc<Instance>, WatchError> {
+        SHARED.with_borrow_mut(|shared| {
+            if let Some(instance) = shared.upgrade() {
+                return Ok(instance);
+            }
+            let inotify =
+                inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(not_made)?;
+            let inotify = Registered::new(inotify).map_err(|source| WatchError::Io {
+                doing: "epoll",
+                source,
+            })?;
+            let instance = Rc::new(Instance {
+                inotify,
+                state: RefCell::default(),
+            });
+            *shared = Rc::downgrade(&instance);
+            Ok(instance)
+        })
+    }
+
+    pub(super) fn new_watch(&self) -> WatchId {
+        let mut state = self.state.borrow_mut();
+        state.next += 1;
+        let id = WatchId(state.next);
+        state.changed.insert(id, false);
+        id
+    }
+
+    pub(super) fn forget(&self, id: WatchId) {
+        self.state.borrow_mut().changed.remove(&id);
+    }
+
+    pub(super) fn take_changed(&self, id: WatchId) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.changed.get_mut(&id).is_some_and(std::mem::take)
+    }
+
+    /// Waits for events, and reads every one there is. Another watch may have read them before.
+    pub(super) async fn arrived(&self) -> Result<(), WatchError> {
+        let ready = self.inotify.readable().await;
+        let mut ready = ready.map_err(|source| WatchError::Io {
+            doing: "epoll",
+            source,
+        })?;
+        self.read()?;
+        ready.clear_ready();
+        Ok(())
+    }
+
+    /// Reads every event there is, for all watches.
+    pub(super) fn read(&self) -> Result<(), WatchError> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
+        loop {
+            match events.next() {
+                Ok(event) => self.state.borrow_mut().handle(&event),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(errno) => {
+                    return Err(WatchError::Io {
+                        doing: "read",
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// How many files and directories it watches.
+    #[cfg(test)]
+    pub(super) fn watched(&self) -> usize {
+        self.state.borrow().interests.len()
+    }
+
+    /// Begins to say anew what a watch wants to hear of.
+    pub(super) fn placing(&self, watch: WatchId) -> Placing<'_> {
+        Placing {
+            instance: self,
+            watch,
+            wanted: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    fn handle(&mut self, event: &inotify::Event<'_>) {
+        let happened = event.events();
+        if happened.contains(ReadFlags::QUEUE_OVERFLOW) {
+            self.changed
+                .values_mut()
+                .for_each(|changed| *changed = true);
+            return;
+        }
+        let Some(interests) = self.interests.get(&event.wd()) else {
+            return; // nobody wants to hear of it any more
+        };
+        let name = event
+            .file_name()
+            .map(|name| OsStr::from_bytes(name.to_bytes()));
+        for interest in interests {
+            if interest.concerns(happened, name)
+                && let Some(changed) = self.changed.get_mut(&interest.watch)
+            {
+                *changed = true;
+            }
+        }
+        if happened.contains(ReadFlags::IGNORED) {
+            self.interests.remove(&event.wd());
+        }
+    }
+}
+
+impl Interest {
+    fn concerns(&self, happened: ReadFlags, name: Option<&OsStr>) -> bool {
+        let gone =
+            ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::IGNORED;
+        let meant = match &self.of {
+            Of::Itself => name.is_none(),
+            Of::Name(wanted) => name == Some(wanted),
+            Of::Entries => true,
+        };
+        happened.intersects(gone) || meant && self.events.bits() & happened.bits() != 0
+    }
+}
+
+/// What a watch wants to hear of, while it is being said.
+pub(super) struct Placing<'a> {
+    instance: &'a Instance,
+    watch: WatchId,
+    wanted: Vec<(Descriptor, Interest)>,
+}
+
+impl Placing<'_> {
+    /// Everything that happens there after this is heard of.
+    pub(super) fn want(&mut self, path: &Path, of: Of, events: WatchFlags) -> Result<(), Errno> {
+        // The same inode may be of interest to several, each for its own reason.
+        let gone = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::MASK_ADD;
+        let kind = match of {
+            Of::Itself => WatchFlags::empty(),
+            Of::Name(_) | Of::Entries => WatchFlags::ONLYDIR,
+        };
+        let descriptor = inotify::add_watch(&self.instance.inotify, path, events | gone | kind)?;
+        let watch = self.watch;
+        self.wanted
+            .push((descriptor, Interest { watch, of, events }));
+        Ok(())
+    }
+
+    /// Something changed while it was looked at, so it must be looked at once more.
+    pub(super) fn changed(&mut self) {
+        let mut state = self.instance.state.borrow_mut();
+        state.changed.insert(self.watch, true);
+    }
+
+    /// Only what was said is heard of from now on. Nothing is missed meanwhile: events wait to be read.
+    pub(super) fn finish(self) {
+        let mut state = self.instance.state.borrow_mut();
+        for interests in state.interests.values_mut() {
+            interests.retain(|interest| interest.watch != self.watch);
+        }
+        for (descriptor, interest) in self.wanted {
+            state
+                .interests
+                .entry(descriptor)
+                .or_default()
+                .push(interest);
+        }
+        state.interests.retain(|&descriptor, interests| {
+            if interests.is_empty() {
+                // It fails if what was watched is gone, and with it the watch.
+                let _ = inotify::remove_watch(&self.instance.inotify, descriptor);
+            }
+            !interests.is_empty()
+        });
+    }
+}
+
+pub(super) fn not_made(errno: Errno) -> WatchError {
+    let source = io::Error::from(errno);
+    match errno {
+        // The kernel says the same of both limits.
+        Errno::MFILE => WatchError::Exhausted {
+            limit: "/proc/sys/fs/inotify/max_user_instances, or the limit of open files,",
+            source,
+        },
+        _ => WatchError::Io {
+            doing: "inotify_init1",
+            source,
+        },
+    }
+}
