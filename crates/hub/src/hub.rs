@@ -1,6 +1,7 @@
 //! The hub itself: the public methods, and how its parts are wired. Each part's own rules are in its own file.
 
 mod permission;
+mod recording;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::arbiter::Arbiter;
 use crate::ask::Asks;
 use crate::client::{Client, Closing, News, Wakes};
 use crate::history::History;
+use crate::journal::{Happening, Journal};
 use crate::reader::{self, Reader};
 use crate::sequencer::Sequencer;
 use crate::time::earlier;
@@ -61,6 +63,7 @@ pub struct Hub {
     state_at: u64,
     can_pause: bool,
     history: History,
+    journal: Journal,
     clients: BTreeMap<ClientId, Client>,
     wakes: Wakes,
     arbiter: Arbiter,
@@ -106,6 +109,7 @@ impl Hub {
             state_at: 0,
             can_pause: false,
             history: History::new(config.history),
+            journal: Journal::default(),
             clients: BTreeMap::new(),
             wakes: Wakes::default(),
             arbiter: Arbiter::new(config.write, config.lease_idle),
@@ -185,8 +189,12 @@ impl Hub {
 
     /// The device was opened. `can_pause`: the UART can be left unread without loss.
     pub fn handle_opened(&mut self, now: Instant, state: DeviceState, can_pause: bool) {
+        if self.counters.device_losses > 0 && !self.is_present() {
+            self.counters.device_returns += 1;
+        }
         self.state = state;
         self.state_at = self.history.end();
+        self.note_state(now);
         self.handle_can_pause(can_pause);
         self.asks.unstuck(now);
         self.publish(|news, _| news.state = true);
@@ -216,6 +224,7 @@ impl Hub {
             reason: reason.to_owned(),
         };
         self.state_at = self.history.end();
+        self.note_state(now);
         self.asks.lost(reason);
         self.sequencer.lost(reason);
         self.lose_writes(Turn::MAX, &format!("the device is absent: {reason}"));
@@ -230,7 +239,9 @@ impl Hub {
         }
         let end_before = self.history.end();
         self.asks.handle_data(now, &bytes);
+        self.journal.arrived(now, end_before);
         self.history.push(bytes);
+        self.journal.forget_before(self.history.start());
         let mut cut = Vec::new();
         let mut paused = false;
         for (&id, client) in &mut self.clients {
@@ -267,6 +278,11 @@ impl Hub {
         if count == 0 {
             return;
         }
+        let from = self.counters.bytes_written;
+        self.note(now, || Happening::Sent {
+            from,
+            bytes: bytes.slice(..count),
+        });
         self.counters.bytes_written += count as u64;
         self.pacing.taken(now, &bytes, count);
         match source {
@@ -288,9 +304,11 @@ impl Hub {
             return;
         }
         match result {
-            Ok(ActionDone::Line(line)) => self.update_present(|now_line, _, _| *now_line = line),
+            Ok(ActionDone::Line(line)) => {
+                self.update_present(now, |now_line, _, _| *now_line = line);
+            }
             Ok(ActionDone::Outputs(outputs)) => {
-                self.update_present(|_, now_outputs, _| *now_outputs = outputs)
+                self.update_present(now, |_, now_outputs, _| *now_outputs = outputs);
             }
             Ok(ActionDone::Done) | Err(_) => {}
         }
@@ -299,12 +317,13 @@ impl Hub {
     }
 
     /// The input lines changed.
-    pub fn handle_inputs(&mut self, _now: Instant, inputs: InputSignals) {
-        self.update_present(|_, _, now_inputs| *now_inputs = inputs);
+    pub fn handle_inputs(&mut self, now: Instant, inputs: InputSignals) {
+        self.update_present(now, |_, _, now_inputs| *now_inputs = inputs);
     }
 
     /// Receive errors or a break happened.
-    pub fn handle_errors(&mut self, _now: Instant, errors: ReceiveErrors) {
+    pub fn handle_errors(&mut self, now: Instant, errors: ReceiveErrors) {
+        self.note(now, || Happening::Errors(errors));
         for (&id, client) in &mut self.clients {
             if client.watches_errors && !client.is_cut() {
                 client.news.errors = client.news.errors.or(errors);

@@ -21,6 +21,7 @@ mod client;
 mod control;
 mod history;
 mod hub;
+mod journal;
 mod reader;
 mod resync;
 mod sequencer;
@@ -31,5 +32,6 @@ mod writer;
 
 pub use control::{Action, ActionDone, Control, ControlError, Sequence, SequenceError, Step};
 pub use hub::{Hub, HubConfig};
+pub use journal::{AskEnd, Happening, LogPlace, Logged};
 pub use uartnet_interpreter::{Profile, ReplyEnd};
 pub use vocabulary::*;

@@ -432,6 +432,8 @@ pub struct Counters {
     pub bytes_write_lost: u64,
     /// Times the device was lost.
     pub device_losses: u64,
+    /// Times it came back after that.
+    pub device_returns: u64,
     /// Gaps told to readers.
     pub gaps: u64,
     /// Bytes those gaps held.
@@ -442,8 +444,32 @@ pub struct Counters {
     pub asks_replied: u64,
     /// Asks that timed out.
     pub asks_timed_out: u64,
-    /// Asks that ended in any other way.
+    /// Asks that ended in any other way: the sum of those that follow.
     pub asks_failed: u64,
+    /// Asks during which the device vanished.
+    pub asks_device_lost: u64,
+    /// Asks that were never written.
+    pub asks_refused: u64,
+    /// Asks whose reply was too big.
+    pub asks_too_big: u64,
+    /// Asks that were taken back, or whose client left.
+    pub asks_cancelled: u64,
+}
+
+impl Counters {
+    /// An ask ended.
+    pub(crate) fn count_ask(&mut self, outcome: &AskOutcome) {
+        let counter = match outcome {
+            AskOutcome::Reply { .. } => return self.asks_replied += 1,
+            AskOutcome::TimedOut { .. } => return self.asks_timed_out += 1,
+            AskOutcome::DeviceLost { .. } => &mut self.asks_device_lost,
+            AskOutcome::Refused(_) => &mut self.asks_refused,
+            AskOutcome::TooBig { .. } => &mut self.asks_too_big,
+            AskOutcome::Cancelled => &mut self.asks_cancelled,
+        };
+        *counter += 1;
+        self.asks_failed += 1;
+    }
 }
 
 impl fmt::Display for Offset {

@@ -7,6 +7,7 @@ use uart_iface::{InputSignals, LineSettings, OutputSignals};
 
 use super::Hub;
 use crate::client::{Closing, News, UNREAD_NOTICES};
+use crate::journal::Happening;
 use crate::reader::{Reader, Taken};
 use crate::writer::WriterId;
 use crate::{
@@ -132,6 +133,7 @@ impl Hub {
     /// Changes what is known about the present device, and tells readers if that is a change.
     pub(super) fn update_present(
         &mut self,
+        now: Instant,
         change: impl FnOnce(&mut LineSettings, &mut OutputSignals, &mut InputSignals),
     ) {
         let DeviceState::Present {
@@ -148,6 +150,13 @@ impl Hub {
             before.0 != *line,
             (before.1, before.2) != (*outputs, *inputs),
         );
+        let (line, outputs, inputs) = (*line, *outputs, *inputs);
+        if new_line {
+            self.note(now, || Happening::Line(line));
+        }
+        if new_signals {
+            self.note(now, || Happening::Signals { outputs, inputs });
+        }
         if new_line || new_signals {
             self.publish(|news, is_reader| {
                 news.line |= new_line && is_reader;
@@ -194,11 +203,8 @@ impl Hub {
         ask: AskId,
         outcome: AskOutcome,
     ) {
-        match outcome {
-            AskOutcome::Reply { .. } => self.counters.asks_replied += 1,
-            AskOutcome::TimedOut { .. } => self.counters.asks_timed_out += 1,
-            _ => self.counters.asks_failed += 1,
-        }
+        self.counters.count_ask(&outcome);
+        self.note_ask(now, client, &outcome);
         self.end(now, client, Notice::AskDone { ask, outcome });
     }
 

@@ -179,15 +179,20 @@ fn profile_name(profile: Option<&Profile>) -> &'static str {
 fn counters(info: &HubInfo, device: Option<ErrorCounters>) -> BTreeMap<String, u64> {
     let counters = &info.counters;
     let ours = [
+        ("asks_cancelled", counters.asks_cancelled),
+        ("asks_device_lost", counters.asks_device_lost),
         ("asks_failed", counters.asks_failed),
         ("asks_queued", info.asks_queued as u64),
+        ("asks_refused", counters.asks_refused),
         ("asks_replied", counters.asks_replied),
         ("asks_timed_out", counters.asks_timed_out),
+        ("asks_too_big", counters.asks_too_big),
         ("bytes_read", info.end.0),
         ("bytes_write_lost", counters.bytes_write_lost),
         ("bytes_written", counters.bytes_written),
         ("cuts", counters.cuts),
         ("device_losses", counters.device_losses),
+        ("device_returns", counters.device_returns),
         ("gap_bytes", counters.gap_bytes),
         ("gaps", counters.gaps),
         ("readers", info.readers as u64),
