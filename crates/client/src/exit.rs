@@ -70,22 +70,27 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
         Ok(exit) => exit,
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
-            output::complain(&format!("{error:#}"));
-            if let Some(ClientError::Refused(answer)) = error.downcast_ref()
-                && let Some(partial) = answer
-                    .partial
-                    .as_ref()
-                    .filter(|partial| !partial.0.is_empty())
-            {
-                output::complain(&format!(
-                    "what had arrived: \"{}\"",
-                    sanitize::harmless(&partial.0)
-                ));
-            }
+            complain(&error);
             Exit::of(&error)
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// Says on stderr what went wrong, and what had arrived until then.
+pub(crate) fn complain(error: &anyhow::Error) {
+    output::complain(&format!("{error:#}"));
+    if let Some(ClientError::Refused(answer)) = error.downcast_ref()
+        && let Some(partial) = answer
+            .partial
+            .as_ref()
+            .filter(|partial| !partial.0.is_empty())
+    {
+        output::complain(&format!(
+            "what had arrived: \"{}\"",
+            sanitize::harmless(&partial.0)
+        ));
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -13,6 +13,7 @@ mod line_sync;
 mod lines;
 mod notice;
 mod output;
+mod pattern;
 mod record;
 mod remap;
 mod sanitize;

@@ -72,8 +72,14 @@ fn ask_gives_bytes_as_they_are_and_json_for_programs() {
     assert_eq!(child.output().unwrap().stdout, b"\x00\xff\nA");
     gateway.finish();
     let gateway = Gateway::start(script);
-    let json = "{\"port\":\"b\",\"command\":\"x\",\"reply\":{\"hex\":\"00ff0a41\"},\"from\":1,\"to\":5,\"took_us\":9}\n";
-    run(&gateway.address, &["ask", "b", "x", "--json"], b"").expect(0, json);
+    let ran = run(&gateway.address, &["ask", "b", "x", "--json"], b"");
+    let begin = "{\"port\":\"b\",\"command\":\"x\",\"reply\":{\"hex\":\"00ff0a41\"},\"from\":1,\"to\":5,\"took_us\":9,\"index\":1,\"round\":1,\"sent_at\":\"2";
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stdout.starts_with(begin) && ran.stdout.ends_with("Z\"}\n"),
+        "{}",
+        ran.stdout
+    );
     gateway.finish();
 }
 
@@ -357,7 +363,7 @@ fn a_gateway_that_accepts_and_says_nothing_is_not_waited_for_longer_than_told() 
 #[test]
 fn usage_errors_have_exit_code_2_and_say_what_would_be_right() {
     for (arguments, words) in [
-        (&["ask", "b"][..], "<COMMAND>"),
+        (&["ask", "b"][..], "nothing to ask; write: uart ask b"),
         (&["ask", "b/c", "x"], "is not a port name"),
         (&["set", "b", "--line", "fast"], "is not a line setting"),
         (&["signal", "b", "cts=on"], "only dtr, rts and break"),

@@ -11,6 +11,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Blob(pub Bytes);
 
+impl Blob {
+    /// The bytes as hex, two digits each and nothing between them.
+    pub fn to_hex(&self) -> String {
+        to_hex(&self.0)
+    }
+
+    /// Bytes from hex: two digits each, in either case, and nothing else.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn from_hex(text: &str) -> Result<Blob, String> {
+        from_hex(text).map(|bytes| Blob(bytes.into()))
+    }
+}
+
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
