@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::time::after;
-use crate::{Access, ClientId, Refusal, WritePolicy};
+use crate::{Access, ClientId, Refusal, Right, WritePolicy};
 
 #[derive(Debug)]
 pub(crate) struct Arbiter {
@@ -49,14 +49,12 @@ impl Arbiter {
         self.lease.map(|lease| lease.holder)
     }
 
-    /// Whether this client may write, ask and control now.
-    pub(crate) fn may_write(&self, client: ClientId, access: Access) -> Result<(), Denied> {
+    /// Whether this client may do this now; every right but reading depends on who may write.
+    pub(crate) fn may(&self, client: ClientId, access: Access, right: Right) -> Result<(), Denied> {
         if self.policy == WritePolicy::None {
             return Err(Denied::ReadOnly);
         }
-        if access < Access::Write {
-            return Err(Denied::Access(Access::Write));
-        }
+        check(access, right)?;
         match self.holder() {
             Some(holder) if holder != client => Err(Denied::LeasedBy(holder)),
             _ => Ok(()),
@@ -82,7 +80,7 @@ impl Arbiter {
         client: ClientId,
         access: Access,
     ) -> Result<bool, Denied> {
-        self.may_write(client, access)?;
+        self.may(client, access, Right::Write)?;
         self.exclusive()?;
         Ok(self.give(now, client))
     }
@@ -98,9 +96,7 @@ impl Arbiter {
             return Err(Denied::ReadOnly);
         }
         self.exclusive()?;
-        if access < Access::Admin {
-            return Err(Denied::Access(Access::Admin));
-        }
+        check(access, Right::Steal)?;
         Ok(self.give(now, client))
     }
 
@@ -156,6 +152,14 @@ impl Arbiter {
     }
 }
 
+fn check(access: Access, right: Right) -> Result<(), Denied> {
+    if access.allows(right) {
+        Ok(())
+    } else {
+        Err(Denied::Access(right.needs()))
+    }
+}
+
 impl Denied {
     /// The same for the client, who knows the holder by its label.
     pub(crate) fn refusal(self, has: Access, label: impl FnOnce(ClientId) -> String) -> Refusal {
@@ -195,7 +199,7 @@ mod tests {
             (WritePolicy::None, Access::Admin, Err(Denied::ReadOnly)),
         ] {
             assert_eq!(
-                Arbiter::new(policy, None).may_write(A, access),
+                Arbiter::new(policy, None).may(A, access, Right::Write),
                 expected,
                 "{policy:?} {access:?}"
             );
@@ -218,7 +222,7 @@ mod tests {
         );
         assert_eq!(arbiter.steal(now, B, Access::Admin), Ok(true));
         assert_eq!(
-            arbiter.may_write(A, Access::Write),
+            arbiter.may(A, Access::Write, Right::Write),
             Err(Denied::LeasedBy(B))
         );
         assert!(!arbiter.release(A), "it is not A's any more");

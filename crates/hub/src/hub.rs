@@ -23,7 +23,7 @@ use crate::writer::Writers;
 use crate::{
     Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
     Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, Profile, ReceiveErrors, Refusal,
-    Sequence, WritePolicy,
+    Right, Sequence, WritePolicy,
 };
 
 /// What a hub is made with.
@@ -385,7 +385,7 @@ impl Hub {
     // --- a client spoke
 
     /// A new client. The first thing it is told is the device's state, and who has the lease if somebody has.
-    /// A [`Attach::writer`] name that is not 1 to 64 bytes, or of a client that may not write, is none.
+    /// A [`Attach::writer`] name that is not 1 to 160 bytes, or of a client that may not write, is none.
     pub fn attach(&mut self, now: Instant, attach: Attach) -> Attached {
         let id = ClientId(self.new_id());
         let Attach {
@@ -481,7 +481,7 @@ impl Hub {
     /// # Errors
     /// The reason as a [`Refusal`]; nothing was queued then.
     pub fn write(&mut self, now: Instant, client: ClientId, bytes: Bytes) -> Result<(), Refusal> {
-        let writer = self.may_write(client)?;
+        let writer = self.may(client, Right::Write)?;
         self.check_present()?;
         let len = bytes.len();
         if len > self.writes.room() {
@@ -526,7 +526,8 @@ impl Hub {
     pub fn control(&mut self, now: Instant, client: ClientId, control: Control) -> ControlId {
         let id = ControlId(self.new_id());
         let turn = self.new_turn();
-        let accepted = self.may_write(client).and_then(|_| self.check_present());
+        let right = Right::to_control(&control);
+        let accepted = self.may(client, right).and_then(|_| self.check_present());
         match accepted.and_then(|()| {
             self.sequencer
                 .push(client, id, turn, &control, &self.config.sequences)

@@ -98,7 +98,7 @@ pub struct Attach {
     pub on_lag: Option<OnLag>,
     /// Whether its protocol can carry a gap. If not, a gap becomes a disconnect.
     pub can_carry_gap: bool,
-    /// A name under which its write offset survives its connection (1 to 64 bytes). `None`: it begins at 0.
+    /// A name under which its write offset survives its connection (1 to 160 bytes). `None`: it begins at 0.
     pub writer: Option<String>,
 }
 

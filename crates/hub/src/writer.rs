@@ -13,7 +13,7 @@ use crate::{Access, ClientId, Notice};
 const NAMES: usize = 1024;
 
 /// The longest name, in bytes.
-const NAME_LEN: usize = 64;
+const NAME_LEN: usize = 160;
 
 /// One record here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn only_who_may_write_gets_a_name_and_only_one_of_reasonable_length() {
         let mut writers = Writers::default();
-        let long = "x".repeat(64);
+        let long = "x".repeat(NAME_LEN);
         for (name, access, names) in [
             ("x", Access::Read, 0),
             ("", Access::Write, 0),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio_util::task::TaskTracker;
 use uartnet_hub::Access;
 
+use crate::access::{Identity, Visitor};
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Ending, Stream};
 use crate::endpoint::{Connection, EndpointKind};
@@ -132,15 +133,12 @@ async fn converse(stream: Stream, offer: Rc<Offer>, ending: Ending, mut record: 
     } = &offer.config;
     let gateway = record.served.admission.gateway.clone();
     let nudge = Rc::<Nudge>::default();
+    // Until there are credentials, the configuration admits local clients only.
+    let identity = Identity::anonymous(Some(Access::Admin));
     let connection = Connection {
-        port: port.as_ref().and_then(|name| gateway.port(name.as_str())),
-        gateway,
+        visitor: Visitor::new(gateway, record.peer.clone(), identity, nudge.clone()),
+        port: port.clone(),
         options: options.clone(),
-        peer: record.peer.clone(),
-        // Who may do what is decided here, for every protocol, as soon as there are credentials. Until then the
-        // configuration admits local clients only.
-        access: Access::Admin,
-        nudge: nudge.clone(),
     };
     let session = endpoint.session(Instant::now(), connection);
     let end = conn_task::serve(stream, session, nudge, ending, &mut record.account).await;

@@ -4,6 +4,7 @@
 //! Everything between a UART and the sockets runs on one thread ([`runtime`]), so hubs are shared without locks and
 //! a byte passes without a channel or a timer.
 
+pub mod access;
 mod admission;
 pub mod cli;
 pub mod config;

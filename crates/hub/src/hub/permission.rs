@@ -5,7 +5,7 @@ use crate::arbiter::Denied;
 use crate::ask::Accepted;
 use crate::client::{Client, UNREAD_BYTES};
 use crate::writer::WriterId;
-use crate::{Access, Ask, AskId, ClientId, DeviceState, LONGEST_TIMEOUT, Refusal, ReplyEnd};
+use crate::{Access, Ask, AskId, ClientId, DeviceState, LONGEST_TIMEOUT, Refusal, ReplyEnd, Right};
 
 impl Hub {
     pub(super) fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {
@@ -21,10 +21,10 @@ impl Hub {
         }
     }
 
-    /// Whether this client may write, ask and control. Says as which writer.
-    pub(super) fn may_write(&self, id: ClientId) -> Result<WriterId, Refusal> {
+    /// Whether this client may do this. Says as which writer.
+    pub(super) fn may(&self, id: ClientId, right: Right) -> Result<WriterId, Refusal> {
         let client = self.accepting(id)?;
-        let allowed = self.arbiter.may_write(id, client.access);
+        let allowed = self.arbiter.may(id, client.access, right);
         allowed.map_err(|denied| self.refusal(denied, client.access))?;
         Ok(client.writer)
     }
@@ -44,7 +44,7 @@ impl Hub {
         client: ClientId,
         ask: Ask,
     ) -> Result<Accepted, Refusal> {
-        self.may_write(client)?;
+        self.may(client, Right::Ask)?;
         let profile = ask
             .profile
             .or_else(|| self.config.profile.clone())

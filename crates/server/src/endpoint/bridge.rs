@@ -5,10 +5,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use uartnet_hub::{Attach, CloseReason, DeviceState, Notice, Refusal};
+use uartnet_hub::{CloseReason, DeviceState, Notice, Refusal};
 
 use super::writer::Writer;
 use super::{Connection, Finish, Output, Session};
+use crate::access::Wish;
 use crate::config::WhenAbsent;
 use crate::gateway::PortClient;
 
@@ -55,19 +56,18 @@ impl Bridge {
     /// A client of the listener's port.
     ///
     /// # Errors
-    /// The listener has none, which the check of the configuration does not let through.
+    /// There is none for this client.
     pub(super) fn new(now: Instant, connection: &Connection) -> Result<Bridge, NoPort> {
-        let port = connection.port.as_ref().ok_or(NoPort)?;
+        let port = connection.port().ok_or(NoPort)?;
         let options = &connection.options;
-        let attach = Attach {
-            label: connection.peer.clone(),
-            access: connection.access,
+        let wish = Wish {
+            read_only: false,
             read: Some(options.from),
             on_lag: None,
             can_carry_gap: false,
             writer: None,
         };
-        let (client, attached) = port.attach(now, attach, &connection.nudge);
+        let (client, attached) = port.attach(now, wish);
         Ok(Bridge {
             client,
             writer: Writer::new(attached.write_offset),
@@ -296,7 +296,7 @@ impl Bridge {
     }
 }
 
-/// The conversation of a listener without a port: there is nothing to say.
+/// The conversation with a client for whom there is no port: there is nothing to say.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoPort;
 

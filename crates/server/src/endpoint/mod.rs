@@ -13,13 +13,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use uartnet_hub::Access;
-
 pub use output::Output;
 
+use uart_iface::PortName;
+
+use crate::access::{AllowedPort, Visitor};
 use crate::config::StreamOptions;
-use crate::gateway::{Gateway, PortHandle};
-use crate::nudge::Nudge;
 
 /// Every endpoint, in the order help and documentation show them. A new one is one file and one line here.
 pub const ENDPOINTS: &[&dyn EndpointKind] = &[&native::Native, &raw::Raw, &rfc2217::Rfc2217];
@@ -60,21 +59,22 @@ pub trait EndpointKind: Sync {
     }
 }
 
-/// A client that has just connected, and what it may see.
+/// A client that has just connected.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// The gateway it has connected to.
-    pub gateway: Rc<Gateway>,
+    /// Who it is, and the only way to the ports.
+    pub visitor: Rc<Visitor>,
     /// The listener's port.
-    pub port: Option<Rc<PortHandle>>,
+    pub port: Option<PortName>,
     /// What the listener was told besides.
     pub options: StreamOptions,
-    /// Who it is, for logs and for other clients' refusals.
-    pub peer: String,
-    /// What it may do.
-    pub access: Access,
-    /// Rung when the session has something to say: [`Session::poll_output`] should be called.
-    pub nudge: Rc<Nudge>,
+}
+
+impl Connection {
+    /// The listener's port, if it has one and this client may see it.
+    fn port(&self) -> Option<AllowedPort> {
+        self.visitor.port(self.port.as_ref()?.as_str())
+    }
 }
 
 /// A conversation with one client, as a pure state machine. Dropping it is the end of the connection.

@@ -9,6 +9,7 @@ use uartnet_hub::{
     Access, Action, ActionDone, DeviceState, Epoch, HubConfig, OnLag, Profile, ReplyEnd,
     WritePolicy,
 };
+use uartnet_server::access::{Identity, Visitor};
 use uartnet_server::config::{Config, DeviceSpec, GatewayConfig, PortConfig, StreamOptions};
 use uartnet_server::endpoint::{Connection, ENDPOINTS, Finish, Output, Session};
 use uartnet_server::gateway::{Gateway, PortHandle};
@@ -171,35 +172,40 @@ impl World {
 
     /// A client of the listener whose port is `board0`.
     pub(crate) fn client(&self) -> Client {
-        self.client_of(Some(self.port()), Access::Admin)
+        self.client_of(Some("board0"), Access::Admin)
     }
 
-    pub(crate) fn client_of(&self, port: Option<Rc<PortHandle>>, access: Access) -> Client {
-        self.connect("uartnet", port, access, StreamOptions::default())
+    pub(crate) fn client_of(&self, port: Option<&str>, access: Access) -> Client {
+        let identity = Identity::anonymous(Some(access));
+        self.connect("uartnet", port, identity, StreamOptions::default())
     }
 
     /// A client of another endpoint's listener, whose port is `board0`.
     pub(crate) fn client_by(&self, protocol: &str, options: StreamOptions) -> Client {
-        self.connect(protocol, Some(self.port().clone()), Access::Admin, options)
+        let identity = Identity::anonymous(Some(Access::Admin));
+        self.connect(protocol, Some("board0"), identity, options)
     }
 
-    fn connect(
+    /// Somebody connects to a listener of this protocol with this port.
+    pub(crate) fn connect(
         &self,
         protocol: &str,
-        port: Option<Rc<PortHandle>>,
-        access: Access,
+        port: Option<&str>,
+        identity: Identity,
         options: StreamOptions,
     ) -> Client {
         let nudge = Rc::<Nudge>::default();
         let mut endpoints = ENDPOINTS.iter();
         let endpoint = endpoints.find(|it| it.name() == protocol).unwrap();
         let connection = Connection {
-            gateway: self.gateway.clone(),
-            port,
+            visitor: Visitor::new(
+                self.gateway.clone(),
+                "127.0.0.1:5122".into(),
+                identity,
+                nudge.clone(),
+            ),
+            port: port.map(|name| name.parse().unwrap()),
             options,
-            peer: "127.0.0.1:5122".into(),
-            access,
-            nudge: nudge.clone(),
         };
         let session = endpoint.session(self.now, connection);
         Client { session, nudge }

@@ -14,15 +14,15 @@ use uartnet_proto::message::{
 };
 
 use super::failure::Failure;
-use crate::gateway::PortHandle;
+use crate::access::AllowedPort;
 
 /// One line of `uart ls`.
-pub(super) fn summary(port: &PortHandle) -> PortSummary {
+pub(super) fn summary(port: &AllowedPort) -> PortSummary {
     summarise(port, &port.info())
 }
 
 /// Everything about one port.
-pub(super) fn details(port: &PortHandle, now: Instant) -> PortDetails {
+pub(super) fn details(port: &AllowedPort, now: Instant) -> PortDetails {
     let errors = port.look(now);
     let info = port.info();
     let (absent_reason, outputs, inputs) = match &info.state {
@@ -145,7 +145,7 @@ pub(super) fn on_lag(on_lag: message::OnLag) -> OnLag {
     }
 }
 
-fn summarise(port: &PortHandle, info: &HubInfo) -> PortSummary {
+fn summarise(port: &AllowedPort, info: &HubInfo) -> PortSummary {
     let (state, line) = match &info.state {
         DeviceState::Present { line, .. } => (State::Present, *line),
         DeviceState::Absent { .. } => (State::Absent, port.line()),

@@ -94,7 +94,7 @@ enum Input {
 impl NativeSession {
     fn new(connection: Connection) -> NativeSession {
         NativeSession {
-            decoder: FrameDecoder::new(connection.gateway.max_frame()),
+            decoder: FrameDecoder::new(connection.visitor.max_frame()),
             conversation: Conversation::Undecided(connection),
             input: Input::Open,
             give_up: None,

@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use uartnet_hub::{Ask, AskId, AskOutcome, Attach, Notice, ReplyEnd};
+use uartnet_hub::{Ask, AskId, AskOutcome, Notice, ReplyEnd};
 use uartnet_proto::DATA_RECEIVED;
 use uartnet_proto::frame::frame_len;
 use uartnet_proto::message::ErrorCode;
 
 use super::failure::{Failure, Replied, replied};
 use super::{OUTSTANDING, framing};
+use crate::access::Wish;
 use crate::endpoint::writer::Writer;
 use crate::endpoint::{Connection, Output};
 use crate::gateway::PortClient;
@@ -49,16 +50,15 @@ enum Awaited {
 
 impl Plain {
     pub(super) fn new(now: Instant, connection: &Connection) -> Plain {
-        let board = connection.port.as_ref().map(|port| {
-            let attach = Attach {
-                label: connection.peer.clone(),
-                access: connection.access,
+        let board = connection.port().map(|port| {
+            let wish = Wish {
+                read_only: false,
                 read: None,
                 on_lag: None,
                 can_carry_gap: false,
                 writer: None,
             };
-            let (client, attached) = port.attach(now, attach, &connection.nudge);
+            let (client, attached) = port.attach(now, wish);
             let answers = port
                 .profile()
                 .is_some_and(|profile| profile.end != ReplyEnd::None);
@@ -71,7 +71,7 @@ impl Plain {
         Plain {
             board,
             answers: VecDeque::new(),
-            max_frame: connection.gateway.max_frame(),
+            max_frame: connection.visitor.max_frame(),
             over: false,
         }
     }

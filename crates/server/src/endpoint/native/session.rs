@@ -1,12 +1,11 @@
 //! The session: requests with answers, one open port, and data in both directions at offsets.
 //! Not the frames; those are `mod`'s.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use uart_iface::{LineSettings, OutputChange, Purge};
-use uartnet_hub::{Access, Ask, Attach, Control, LONGEST_TIMEOUT, Notice, Refusal};
+use uartnet_hub::{Ask, Control, LONGEST_TIMEOUT, Notice, Refusal};
 use uartnet_proto::VERSION;
 use uartnet_proto::message::{
     self, Answer, Closed, Done, ErrorCode, FromClient, Hello, LeaseAction, Mode, Opened, Pong,
@@ -16,9 +15,9 @@ use uartnet_proto::message::{
 use super::failure::Failure;
 use super::talk::{Answered, Talk};
 use super::{OUTSTANDING, UNSAID, framing, info};
+use crate::access::{AllowedPort, Wish};
 use crate::endpoint::writer::Writer;
 use crate::endpoint::{Connection, Output};
-use crate::gateway::PortHandle;
 
 /// The longest break.
 const MAX_BREAK: Duration = Duration::from_secs(60);
@@ -100,7 +99,7 @@ impl Conversation {
         out.append_all(&mut self.said);
         self.poll_visits(now, out);
         while !out.is_full() && (!ending || self.owes()) {
-            let limit = framing::data_limit(self.connection.gateway.max_frame());
+            let limit = framing::data_limit(self.connection.visitor.max_frame());
             let Some(open) = &mut self.open else { return };
             let Some(notice) = open.talk.client.poll_notice(now, limit) else {
                 return;
@@ -244,18 +243,18 @@ impl Conversation {
             return Err(Failure::new(ErrorCode::Version, sentence));
         }
         tracing::debug!(
-            peer = self.connection.peer,
+            peer = self.connection.visitor.peer(),
             client = hello.client,
             "session begun"
         );
         self.welcomed = true;
-        let gateway = &self.connection.gateway;
+        let visitor = &self.connection.visitor;
         Ok(Some(Answer::Welcome(Welcome {
             welcome: VERSION.to_owned(),
-            gateway: gateway.name().to_owned(),
+            gateway: visitor.gateway_name().to_owned(),
             server: concat!("uartd ", env!("CARGO_PKG_VERSION")).to_owned(),
-            epoch: gateway.epoch().to_string(),
-            max_frame: gateway.max_frame() as u64,
+            epoch: visitor.epoch().to_string(),
+            max_frame: visitor.max_frame() as u64,
         })))
     }
 
@@ -266,9 +265,9 @@ impl Conversation {
                 "list: \"ports\" is all that can be listed",
             ));
         }
-        let ports = self.connection.gateway.ports();
+        let ports = self.connection.visitor.ports();
         Ok(Some(Answer::Ports(Ports {
-            ports: ports.iter().map(|port| info::summary(port)).collect(),
+            ports: ports.iter().map(info::summary).collect(),
         })))
     }
 
@@ -289,18 +288,14 @@ impl Conversation {
             let sentence = format!("open: writer must have 1 to {MAX_WRITER} bytes");
             return Err(Failure::new(ErrorCode::BadMessage, sentence));
         }
-        let attach = Attach {
-            label: self.connection.peer.clone(),
-            access: match wanted.mode {
-                Mode::Read => Access::Read,
-                Mode::Write => self.connection.access,
-            },
+        let wish = Wish {
+            read_only: wanted.mode == Mode::Read,
             read: Some(info::read_from(&wanted.from)?),
             on_lag: wanted.on_lag.map(info::on_lag),
             can_carry_gap: true,
             writer: wanted.writer.clone(),
         };
-        let (client, attached) = port.attach(now, attach, &self.connection.nudge);
+        let (client, attached) = port.attach(now, wish);
         if wanted.mode == Mode::Write {
             match client.with_hub(now, |hub, id| hub.take_lease(now, id)) {
                 // Who holds it instead is told by an event; writing may be possible later.
@@ -310,7 +305,7 @@ impl Conversation {
         }
         let opened = Opened {
             opened: wanted.open.clone(),
-            epoch: self.connection.gateway.epoch().to_string(),
+            epoch: self.connection.visitor.epoch().to_string(),
             offset: attached.offset.0,
             end: attached.end.0,
             write_offset: attached.write_offset,
@@ -376,7 +371,7 @@ impl Conversation {
     }
 
     fn poll_visits(&mut self, now: Instant, out: &mut Output) {
-        let max_frame = self.connection.gateway.max_frame();
+        let max_frame = self.connection.visitor.max_frame();
         self.visits.retain_mut(|talk| {
             while !out.is_full() && talk.outstanding() > 0 {
                 let Some(notice) = talk.client.poll_notice(now, 1) else {
@@ -398,7 +393,7 @@ impl Conversation {
     }
 
     fn handle_notice(&mut self, notice: Notice, out: &mut Output) {
-        let max_frame = self.connection.gateway.max_frame();
+        let max_frame = self.connection.visitor.max_frame();
         let Some(open) = &mut self.open else { return };
         let notice = match notice {
             Notice::Data { offset, bytes } => return framing::say_data(out, offset.0, bytes),
@@ -428,7 +423,7 @@ impl Conversation {
     fn say(&mut self, (answer, id): Answered) {
         framing::say_answer(
             &mut self.said,
-            self.connection.gateway.max_frame(),
+            self.connection.visitor.max_frame(),
             answer,
             id,
         );
@@ -441,8 +436,8 @@ impl Conversation {
         }
     }
 
-    fn port(&self, name: &str) -> Result<Rc<PortHandle>, Failure> {
-        self.connection.gateway.port(name).ok_or_else(|| {
+    fn port(&self, name: &str) -> Result<AllowedPort, Failure> {
+        self.connection.visitor.port(name).ok_or_else(|| {
             let name: String = name.chars().take(80).collect();
             Failure::new(
                 ErrorCode::UnknownPort,
@@ -475,7 +470,7 @@ impl Conversation {
                 format!("{outstanding} of {OUTSTANDING} requests of this session are unanswered");
             return Err(Failure::new(ErrorCode::Busy, sentence));
         }
-        let is_it = |talk: &Talk| Rc::ptr_eq(talk.client.port(), &port);
+        let is_it = |talk: &Talk| port.is_of(&talk.client);
         if let Some(open) = &mut self.open
             && open.mode == Mode::Write
             && is_it(&open.talk)
@@ -483,15 +478,14 @@ impl Conversation {
             return Ok(&mut open.talk);
         }
         let position = self.visits.iter().position(is_it).unwrap_or_else(|| {
-            let attach = Attach {
-                label: self.connection.peer.clone(),
-                access: self.connection.access,
+            let wish = Wish {
+                read_only: false,
                 read: None,
                 on_lag: None,
                 can_carry_gap: true,
                 writer: None,
             };
-            let (client, _) = port.attach(now, attach, &self.connection.nudge);
+            let (client, _) = port.attach(now, wish);
             self.visits.push(Talk::new(client));
             self.visits.len() - 1
         });
