@@ -45,10 +45,9 @@ impl Exit {
 
     /// How a command ends to which the gateway answered with this error.
     pub(crate) fn of_code(code: &ErrorCode) -> Exit {
-        if *code == ErrorCode::Timeout {
-            Exit::TimedOut
-        } else {
-            Exit::Refused
+        match code {
+            ErrorCode::Timeout | ErrorCode::Waited => Exit::TimedOut,
+            _ => Exit::Refused,
         }
     }
 
@@ -121,6 +120,7 @@ mod tests {
         for (error, code) in [
             (refused(ErrorCode::UnknownPort), 1),
             (refused(ErrorCode::Timeout), 4),
+            (refused(ErrorCode::Waited), 4),
             (
                 ClientError::NoAnswer {
                     gateway: gateway(),

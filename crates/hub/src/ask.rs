@@ -7,6 +7,8 @@
 //!   arrived before is not part of it. It cannot end before the UART took the command's last byte.
 //! - **Deadline.** It counts from the turn: from when the command is first offered to the UART. An ask whose turn is next
 //!   but which a UART that takes no bytes holds up for as long as its timeout, ends as timed out too.
+//! - **Waiting.** How long an ask may wait for its turn is a bound of its own. It counts while other clients, or the UART,
+//!   are what it waits for; what it waits for its own client's earlier asks does not count.
 //! - **One end.** Every ask ends exactly once: reply, timeout, device lost, refused, too big, or cancelled.
 //! - **Late replies.** After a timeout, a reply that was too big and a cancelled ask, the port resynchronises before the
 //!   next turn, for at most one more timeout, the ask's or the profile's, whichever is longer: what arrives of the old
@@ -36,6 +38,18 @@ pub(crate) struct Accepted {
     pub(crate) command: Bytes,
     pub(crate) profile: Profile,
     pub(crate) timeout: Duration,
+    /// How long it may wait for its turn.
+    pub(crate) wait: Duration,
+    /// Since when no ask of its own client is before it.
+    pub(crate) since: Instant,
+}
+
+/// An ask whose turn did not come in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overdue {
+    pub(crate) client: ClientId,
+    pub(crate) id: AskId,
+    pub(crate) waited: Duration,
 }
 
 /// An ask that ended.
@@ -210,6 +224,7 @@ impl Asks {
         if let Some((client, ask)) = self.pop_next(now) {
             self.ended
                 .push_back((client, ask.id, AskOutcome::Refused(refusal)));
+            self.wait_anew(now, client);
         }
     }
 
@@ -284,7 +299,21 @@ impl Asks {
                 after: ask.timeout,
             };
             self.ended.push_back((client, ask.id, outcome));
+            self.wait_anew(now, client);
         }
+    }
+
+    /// Takes an ask out that has waited for its turn as long as it may.
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Option<Overdue> {
+        let (_, client) = self.next_overdue().filter(|(at, _)| *at <= now)?;
+        let ask = self.waiting.get_mut(&client)?.pop_front()?;
+        self.removed(now, client, ask.command.len());
+        self.wait_anew(now, client);
+        Some(Overdue {
+            client,
+            id: ask.id,
+            waited: ask.wait,
+        })
     }
 
     /// When to look again. `held` as in [`Asks::handle_timeout`].
@@ -296,7 +325,9 @@ impl Asks {
             Some(Running::Resync(resync)) => resync.poll_timeout(),
             None => None,
         };
-        earlier(running, if held { None } else { self.stuck_timeout() })
+        let stuck = if held { None } else { self.stuck_timeout() };
+        let overdue = self.next_overdue().map(|(at, _)| at);
+        earlier(earlier(running, stuck), overdue)
     }
 
     /// The client takes an ask back.
@@ -316,6 +347,9 @@ impl Asks {
             self.ended
                 .push_back((client, ask.id, AskOutcome::Cancelled));
             self.removed(now, client, ask.command.len());
+            if at == 0 {
+                self.wait_anew(now, client);
+            }
         }
     }
 
@@ -374,6 +408,38 @@ impl Asks {
         self.ended.pop_front()
     }
 
+    /// Whose ask runs.
+    pub(crate) fn running_client(&self) -> Option<ClientId> {
+        match self.running.as_deref() {
+            Some(Running::Ask(active)) => Some(active.client),
+            _ => None,
+        }
+    }
+
+    /// How many asks wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.count
+    }
+
+    /// Which ask has waited for its turn long enough first, and when.
+    fn next_overdue(&self) -> Option<(Instant, ClientId)> {
+        let running = self.running_client();
+        let others = self.waiting.iter();
+        let others = others.filter(|(client, _)| Some(**client) != running);
+        let due = others.filter_map(|(&client, asks)| {
+            let ask = asks.front()?;
+            Some((after(ask.since, ask.wait), client))
+        });
+        due.min()
+    }
+
+    /// What was before this client's next ask was an ask of its own, and is gone.
+    fn wait_anew(&mut self, now: Instant, client: ClientId) {
+        if let Some(ask) = self.waiting.get_mut(&client).and_then(VecDeque::front_mut) {
+            ask.since = now;
+        }
+    }
+
     fn stuck_timeout(&self) -> Option<Instant> {
         match self.running.as_deref() {
             None => {}
@@ -417,6 +483,7 @@ impl Asks {
             *partial = came.clone();
         }
         self.ended.push_back((active.client, active.id, outcome));
+        self.wait_anew(now, active.client);
         if !active.whole && active.begun.is_some() {
             let Active {
                 profile,

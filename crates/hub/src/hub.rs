@@ -43,6 +43,8 @@ pub struct HubConfig {
     pub write_queue: usize,
     /// How many asks may wait, over all clients.
     pub ask_queue: usize,
+    /// How long an ask may wait for its turn, unless it says so itself; at most [`crate::LONGEST_TIMEOUT`].
+    pub ask_wait: Duration,
     /// How the board's interpreter is talked to; `None`: it has none that we know.
     pub profile: Option<Profile>,
     /// The sequences clients may run.
@@ -340,6 +342,7 @@ impl Hub {
         self.pacing.handle_timeout(now);
         self.unstick_after(held, now);
         self.asks.handle_timeout(now, self.is_held());
+        self.end_overdue(now);
         let (asks, sequencer, writers, clients) =
             (&self.asks, &self.sequencer, &self.writers, &self.clients);
         let busy = |id| {
@@ -506,7 +509,7 @@ impl Hub {
     /// cut off or has left is told nothing.
     pub fn ask(&mut self, now: Instant, client: ClientId, ask: Ask) -> AskId {
         let id = AskId(self.new_id());
-        match self.accept_ask(id, client, ask) {
+        match self.accept_ask(now, id, client, ask) {
             Ok(accepted) => {
                 self.arbiter.used(now, client);
                 self.asks.push(now, client, accepted);
@@ -682,6 +685,18 @@ impl Hub {
             if self.asks.is_running() {
                 break;
             }
+        }
+    }
+
+    /// Ends the asks that have waited for their turn as long as they may.
+    fn end_overdue(&mut self, now: Instant) {
+        while let Some(overdue) = self.asks.take_overdue(now) {
+            let refusal = Refusal::Waited {
+                waited: overdue.waited,
+                holdup: self.holdup(),
+            };
+            let outcome = AskOutcome::Refused(refusal);
+            self.end_ask(now, overdue.client, overdue.id, outcome);
         }
     }
 

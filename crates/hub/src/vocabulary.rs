@@ -278,9 +278,11 @@ pub struct Ask {
     pub profile: Option<crate::Profile>,
     /// How long the reply may take, from the moment its turn comes; at most [`LONGEST_TIMEOUT`]. `None`: the profile's.
     pub timeout: Option<Duration>,
+    /// How long it may wait for its turn while others have theirs; at most [`LONGEST_TIMEOUT`]. `None`: the port's setting.
+    pub wait: Option<Duration>,
 }
 
-/// The longest timeout of an ask: nobody else can write while it runs, so a typing error should not take a day.
+/// The longest timeout of an ask, and the longest wait for its turn: nobody else can write while it runs, so a typing error should not take a day.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The one end every ask has.
@@ -353,7 +355,7 @@ pub enum Refusal {
         reason: String,
     },
     /// A queue is full.
-    #[error("busy: {queued} of {limit} {what} are queued")]
+    #[error("busy: {queued} of {limit} {what} are queued; try again in a moment")]
     Busy {
         /// What is queued: `asks`, `bytes`, `control operations`.
         what: &'static str,
@@ -361,6 +363,14 @@ pub enum Refusal {
         queued: usize,
         /// How many may be.
         limit: usize,
+    },
+    /// The turn of an ask did not come in time.
+    #[error("its turn did not come within {}: {holdup}; nothing was written", humantime::format_duration(*.waited))]
+    Waited {
+        /// How long it waited.
+        waited: Duration,
+        /// What it waited for.
+        holdup: String,
     },
     /// The port has no interpreter profile, so there is no telling where a reply ends.
     #[error("this port has no interpreter profile")]

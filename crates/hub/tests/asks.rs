@@ -58,6 +58,7 @@ impl Bench {
                 command,
                 profile: None,
                 timeout: None,
+                wait: None,
             },
         )
     }
@@ -238,6 +239,7 @@ fn each_ask_may_bring_its_own_profile_and_timeout() {
         command: "x".into(),
         profile: Some(prompt()),
         timeout: Some(10 * MS),
+        wait: None,
     };
     bench.hub.ask(bench.now, a, ask);
     bench.transmit();
@@ -306,6 +308,7 @@ fn refusals_come_as_ends() {
                 command: command.into(),
                 profile,
                 timeout: None,
+                wait: None,
             },
         );
         assert_eq!(bench.end(a), end);
@@ -315,6 +318,7 @@ fn refusals_come_as_ends() {
         command: "x".into(),
         profile: Some(line()),
         timeout: Some(hours),
+        wait: None,
     };
     bench.hub.ask(bench.now, a, ask);
     assert_eq!(
@@ -329,10 +333,14 @@ fn refusals_come_as_ends() {
                 command: "x".into(),
                 profile: Some(line()),
                 timeout: None,
+                wait: None,
             },
         );
     }
-    assert_eq!(bench.end(a), "<refused: busy: 1 of 1 asks are queued>");
+    assert_eq!(
+        bench.end(a),
+        "<refused: busy: 1 of 1 asks are queued; try again in a moment>"
+    );
     bench.hub.handle_lost(bench.now, "unplugged");
     assert_eq!(bench.end(a), "<refused: the device is absent: unplugged>");
     bench.hub.ask(
@@ -342,6 +350,7 @@ fn refusals_come_as_ends() {
             command: "x".into(),
             profile: Some(line()),
             timeout: None,
+            wait: None,
         },
     );
     assert_eq!(bench.end(a), "<refused: the device is absent: unplugged>");
@@ -360,7 +369,7 @@ fn commands_that_wait_are_bounded_in_bytes() {
     bench.ask(a, "y");
     assert_eq!(
         bench.end(a),
-        "<refused: busy: 1000 of 100 bytes are queued>"
+        "<refused: busy: 1000 of 100 bytes are queued; try again in a moment>"
     );
     assert_eq!(bench.transmit().len(), 1001);
 }
@@ -817,6 +826,7 @@ fn converse_impatiently(board: &mut Slow, profile: &Profile, commands: &[&str]) 
             command: Bytes::copy_from_slice(command.as_bytes()),
             profile: None,
             timeout: (i == 0).then_some(TIMEOUT / 5),
+            wait: None,
         };
         bench.hub.ask(bench.now, a, ask);
     }

@@ -458,6 +458,7 @@ fn an_exclusive_port_has_one_writer_at_a_time() {
         command: "z".into(),
         profile: Some(Profile::new(ReplyEnd::None)),
         timeout: None,
+        wait: None,
     };
     bench.hub.ask(bench.now, b, ask);
     assert!(
@@ -651,6 +652,7 @@ fn shutting_down_owes_what_is_under_way() {
         command: command.into(),
         profile: profile.clone(),
         timeout: None,
+        wait: None,
     };
     let a = bench.attach(reader("asks", ReadFrom::Live));
     let b = bench.attach(client("writes"));
@@ -724,6 +726,7 @@ fn who_reads_no_answers_is_cut_off_before_they_pile_up() {
             command: "x".into(),
             profile: None,
             timeout: None,
+            wait: None,
         };
         bench.hub.ask(bench.now, rude, ask);
     }
@@ -749,6 +752,7 @@ fn strangers_are_refused() {
             command: Bytes::new(),
             profile: None,
             timeout: None,
+            wait: None,
         },
     );
     bench.hub.control(bench.now, nobody, Control::Break(MS));

@@ -88,6 +88,7 @@ fn an_ask_is_told_with_who_asked_and_how_it_ended() {
         command: "x".into(),
         profile: None,
         timeout: None,
+        wait: None,
     };
     bench.hub.ask(bench.now, id, ask);
     let told = drain(&bench.hub, &mut place, 100);

@@ -590,6 +590,7 @@ impl World {
             command,
             profile: Some(profile),
             timeout: None,
+            wait: None,
         };
         let id = self.bench.hub.ask(self.bench.now, self.clients[at].id, ask);
         assert_eq!(self.asks.insert(id, at), None);

@@ -139,11 +139,12 @@ fn requests_are_these_bytes() {
         }),
         Some(5),
     );
-    let ask = |command: &'static [u8], timeout_ms| {
+    let ask = |command: &'static [u8], timeout_ms, wait_ms| {
         Request::Ask(Ask {
             ask: "board0".into(),
             command: Blob(Bytes::from_static(command)),
             timeout_ms,
+            wait_ms,
         })
     };
     request(
@@ -154,8 +155,18 @@ fn requests_are_these_bytes() {
             r#""timeout_ms":2000,"#,  // from the moment its turn comes, may be absent
             r#""id":6}"#,             // the answer repeats it
         ),
-        ask(b"LED ON", Some(2_000)),
+        ask(b"LED ON", Some(2_000), None),
         Some(6),
+    );
+    request(
+        concat!(
+            "50_",                 // LEN
+            r#"{"ask":"board0","#, // the kind; the port
+            r#""command":"ID?","#, // without its end of line
+            r#""wait_ms":5000}"#,  // for its turn, may be absent
+        ),
+        ask(b"ID?", None, Some(5_000)),
+        None,
     );
     request(
         concat!(
@@ -163,7 +174,7 @@ fn requests_are_these_bytes() {
             r#"{"ask":"board0","#,            // the kind; the port
             r#""command":{"hex":"01ff10"}}"#, // bytes that are not UTF-8
         ),
-        ask(&[0x01, 0xff, 0x10], None),
+        ask(&[0x01, 0xff, 0x10], None, None),
         None,
     );
     request(
@@ -568,6 +579,7 @@ fn error_codes_are_these_names() {
         "not-open",
         "bad-offset",
         "busy",
+        "waited",
         "timeout",
         "absent",
         "device-lost",

@@ -237,6 +237,7 @@ fn unknown_fields_are_ignored_and_null_is_absent() {
         ask: "b".into(),
         command: Blob("C".into()),
         timeout_ms: None,
+        wait_ms: None,
     };
     assert_eq!(
         FromClient::decode(&Bytes::from_static(payload)),
@@ -548,11 +549,12 @@ fn request() -> BoxedStrategy<Request> {
             }
         ),
         text().prop_map(|close| Request::Close(Close { close })),
-        (text(), bytes(), any::<Option<u64>>()).prop_map(
-            |(ask, command, timeout_ms)| Request::Ask(Ask {
+        (text(), bytes(), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
+            |(ask, command, timeout_ms, wait_ms)| Request::Ask(Ask {
                 ask,
                 command: Blob(command),
-                timeout_ms
+                timeout_ms,
+                wait_ms
             })
         ),
         any::<u64>().prop_map(|cancel| Request::Cancel(Cancel { cancel })),

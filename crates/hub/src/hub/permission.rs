@@ -1,5 +1,7 @@
 //! What the hub accepts, from whom, and with which words it refuses. The rules of the lease are in `arbiter`.
 
+use std::time::Instant;
+
 use super::Hub;
 use crate::arbiter::Denied;
 use crate::ask::Accepted;
@@ -40,6 +42,7 @@ impl Hub {
 
     pub(super) fn accept_ask(
         &mut self,
+        now: Instant,
         id: AskId,
         client: ClientId,
         ask: Ask,
@@ -62,12 +65,15 @@ impl Hub {
         self.check_unread(client)?;
         self.asks.room_for(ask.command.len())?;
         let timeout = ask.timeout.unwrap_or(profile.timeout);
-        if timeout > LONGEST_TIMEOUT {
-            return Err(Refusal::TooLong {
-                what: "a timeout",
-                asked: timeout,
-                limit: LONGEST_TIMEOUT,
-            });
+        let wait = ask.wait.unwrap_or(self.config.ask_wait);
+        for (what, asked) in [("a timeout", timeout), ("a wait", wait)] {
+            if asked > LONGEST_TIMEOUT {
+                return Err(Refusal::TooLong {
+                    what,
+                    asked,
+                    limit: LONGEST_TIMEOUT,
+                });
+            }
         }
         Ok(Accepted {
             id,
@@ -75,7 +81,29 @@ impl Hub {
             command: ask.command,
             profile,
             timeout,
+            wait,
+            since: now,
         })
+    }
+
+    /// What asks that wait for their turn wait for, as a part of a sentence.
+    pub(super) fn holdup(&self) -> String {
+        let what = if let Some(client) = self.asks.running_client() {
+            format!("an ask of {} runs", self.label(client))
+        } else if self.asks.is_running() {
+            "the port waits for the late reply to an ask that had none in time".to_owned()
+        } else if self.sequencer.holds_transmit() {
+            "a control operation holds the port".to_owned()
+        } else if self.writes.len() > 0 {
+            format!("{} bytes wait to be written", self.writes.len())
+        } else {
+            "the UART takes no bytes".to_owned()
+        };
+        match self.asks.waiting() {
+            0 => what,
+            1 => format!("{what}, and 1 more waits"),
+            more => format!("{what}, and {more} more wait"),
+        }
     }
 
     /// Who does not read its replies gets no more of them.

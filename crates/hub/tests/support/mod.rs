@@ -18,6 +18,7 @@ pub fn config() -> HubConfig {
         stall_limit: Duration::from_secs(1),
         write_queue: 64 * 1024,
         ask_queue: 64,
+        ask_wait: LONGEST_TIMEOUT,
         profile: None,
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,

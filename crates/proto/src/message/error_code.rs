@@ -47,6 +47,8 @@ error_codes! {
     BadOffset = "bad-offset",
     /// A queue is full.
     Busy = "busy",
+    /// The turn of an ask did not come in time.
+    Waited = "waited",
     /// No whole reply in time.
     Timeout = "timeout",
     /// The device is not there.

@@ -164,6 +164,9 @@ pub struct Ask {
     /// How long the reply may take, from the moment its turn comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// How long it may wait for its turn while others have theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
 }
 
 /// `{"cancel":4}`: the ask with this id. The ask's own answer then is the error `cancelled`.

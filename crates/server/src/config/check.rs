@@ -210,6 +210,7 @@ fn port(
         stall_limit: limits::STALL_LIMIT.default,
         write_queue: limits::WRITE_QUEUE.default,
         ask_queue: limits::ASK_QUEUE.default,
+        ask_wait: limits::ASK_WAIT.default,
         profile: interpreter::profile(
             values,
             raw.interpreter.as_ref(),
@@ -239,6 +240,9 @@ fn port(
     });
     values.set(&mut hub.ask_queue, &raw.ask_queue, |text| {
         values::count(text, limits::ASK_QUEUE.range())
+    });
+    values.set(&mut hub.ask_wait, &raw.ask_wait, |text| {
+        values::duration(text, limits::ASK_WAIT.range())
     });
     if let Some((per_byte, per_line)) = values.get(&raw.write_pacing, values::pacing) {
         (hub.byte_pacing, hub.line_pacing) = (per_byte, per_line);

@@ -45,6 +45,11 @@ pub(super) const STALL_LIMIT: Limit<Duration> =
     Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
 pub(super) const WRITE_QUEUE: Limit<usize> = Limit::new(64 * KIB, KIB, 64 * MIB);
 pub(super) const ASK_QUEUE: Limit<usize> = Limit::new(1024, 1, 65_536);
+pub(super) const ASK_WAIT: Limit<Duration> = Limit::new(
+    Duration::from_secs(30),
+    MILLISECOND,
+    uartnet_hub::LONGEST_TIMEOUT,
+);
 pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 
 // [port.interpreter]

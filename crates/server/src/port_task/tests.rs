@@ -213,6 +213,7 @@ fn handle() -> Rc<PortHandle> {
         stall_limit: Duration::from_secs(1),
         write_queue: 4096,
         ask_queue: 8,
+        ask_wait: Duration::from_secs(30),
         profile: Some(Profile::new(ReplyEnd::Line { count: 1 })),
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,
@@ -295,6 +296,7 @@ impl Watcher {
             command: Bytes::from_static(command.as_bytes()),
             profile: None,
             timeout: None,
+            wait: None,
         };
         let now = Instant::now();
         self.client

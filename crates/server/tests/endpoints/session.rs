@@ -103,6 +103,10 @@ fn what_cannot_be_understood_is_answered_and_the_session_goes_on() {
             "bad-message",
         ),
         (
+            r#"{"ask":"board0","command":"x","wait_ms":3600001}"#,
+            "bad-message",
+        ),
+        (
             r#"{"ask":"board0","command":"x","timeout_ms":18446744073709551615}"#,
             "bad-message",
         ),

@@ -27,6 +27,7 @@ pub(crate) fn hub() -> HubConfig {
         stall_limit: Duration::from_secs(1),
         write_queue: 1024,
         ask_queue: 256,
+        ask_wait: Duration::from_secs(30),
         profile: None,
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,

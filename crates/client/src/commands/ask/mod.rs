@@ -299,6 +299,7 @@ impl Asking {
             (Some(rounds), _) => Some(rounds),
             (None, Some(_)) => None,
             (None, None) => Some(1),
+            wait_ms: None,
         };
         loop {
             for command in commands {

@@ -68,6 +68,7 @@ impl From<&Refusal> for Failure {
             Refusal::NotExclusive => ErrorCode::NotExclusive,
             Refusal::Absent { .. } => ErrorCode::Absent,
             Refusal::Busy { .. } => ErrorCode::Busy,
+            Refusal::Waited { .. } => ErrorCode::Waited,
             Refusal::NoProfile => ErrorCode::NoProfile,
             Refusal::NotOneLine => ErrorCode::BadCommand,
             Refusal::NoSequence { .. } => ErrorCode::NoSequence,

@@ -91,6 +91,7 @@ impl Plain {
                     command: payload,
                     profile: None,
                     timeout: None,
+                    wait: None,
                 };
                 Awaited::Reply(board.client.with_hub(now, |hub, id| hub.ask(now, id, ask)))
             }

@@ -152,10 +152,14 @@ impl Conversation {
                 })))
             }
             Request::Ask(ask) => {
-                let timeout = ask.timeout_ms.map(Duration::from_millis);
-                if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > LONGEST_TIMEOUT) {
-                    return Err(out_of_range("ask: timeout_ms", LONGEST_TIMEOUT));
-                }
+                let limit = |name, ms: Option<u64>| match ms.map(Duration::from_millis) {
+                    Some(time) if time.is_zero() || time > LONGEST_TIMEOUT => {
+                        Err(out_of_range(name, LONGEST_TIMEOUT))
+                    }
+                    time => Ok(time),
+                };
+                let timeout = limit("ask: timeout_ms", ask.timeout_ms)?;
+                let wait = limit("ask: wait_ms", ask.wait_ms)?;
                 let command = ask.command.0;
                 self.talk(now, &ask.ask)?.ask(
                     now,
@@ -163,6 +167,7 @@ impl Conversation {
                         command,
                         profile: None,
                         timeout,
+                        wait,
                     },
                     id,
                 );
