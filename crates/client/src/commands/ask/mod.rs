@@ -252,6 +252,7 @@ impl Ask {
             timeout_ms: self
                 .timeout
                 .map(|timeout| timeout.as_millis().try_into().unwrap_or(u64::MAX)),
+            wait_ms: None,
         }
     }
 
@@ -299,7 +300,6 @@ impl Asking {
             (Some(rounds), _) => Some(rounds),
             (None, Some(_)) => None,
             (None, None) => Some(1),
-            wait_ms: None,
         };
         loop {
             for command in commands {
