@@ -7,7 +7,9 @@ use uartnet_client::Address;
 
 #[cfg(target_os = "linux")]
 use crate::commands::pty;
-use crate::commands::{ask, attach, forward, info, ls, purge, run, send, set, signal, watch};
+use crate::commands::{
+    ask, attach, expect, forward, info, ls, purge, run, send, set, signal, watch,
+};
 use crate::duration;
 
 /// Talks to boards through a uartd gateway.
@@ -20,6 +22,8 @@ use crate::duration;
 Examples:
   uart ls                          which ports are there
   uart ask sim0 \"LED ON\"           one command, the board's answer and nothing else
+  uart ask sim0 --file setup.txt   a script, one command a line
+  uart expect sim0 'T \\d+'         wait until the board says that
   uart attach sim0                 type to the board; Ctrl-] ? helps, Ctrl-] . quits
   uart watch board0 board1         lines of several boards with timestamps
 
@@ -64,6 +68,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     Send(send::Send),
     Ask(ask::Ask),
+    Expect(expect::Expect),
     Ls(ls::Ls),
     Info(info::Info),
     Attach(attach::Attach),

@@ -7,6 +7,7 @@ mod commands;
 mod duration;
 mod escape;
 mod exit;
+mod expectation;
 mod input;
 #[cfg(target_os = "linux")]
 mod line_sync;

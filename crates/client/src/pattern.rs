@@ -38,7 +38,12 @@ impl Pattern {
 
     /// Where it is found first.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        self.regex.find(bytes).map(|found| found.range())
+        self.find_from(bytes, 0)
+    }
+
+    /// Where it is found first, from this place on; what stands before it tells whether a line begins there.
+    pub(crate) fn find_from(&self, bytes: &[u8], start: usize) -> Option<Range<usize>> {
+        self.regex.find_at(bytes, start).map(|found| found.range())
     }
 }
 

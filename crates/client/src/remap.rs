@@ -15,7 +15,7 @@ pub(crate) enum Eol {
 }
 
 impl Eol {
-    fn bytes(self) -> &'static [u8] {
+    pub(crate) fn bytes(self) -> &'static [u8] {
         match self {
             Eol::Cr => b"\r",
             Eol::Lf => b"\n",

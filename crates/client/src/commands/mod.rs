@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod attach;
+pub(crate) mod expect;
 pub(crate) mod forward;
 pub(crate) mod info;
 pub(crate) mod ls;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Send(send) => send.run(common).await,
         Command::Ask(ask) => ask.run(common).await,
+        Command::Expect(expect) => expect.run(common).await,
         Command::Ls(ls) => ls.run(common).await,
         Command::Info(info) => info.run(common).await,
         Command::Attach(attach) => attach.run(common).await,
