@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people do with this repository, one variant each. Not what the product does; this starts cargo
 //! and the product's own binaries, and knows nothing of their insides.
 
+mod bench;
 mod demo;
 mod fuzz;
 mod interop;
@@ -32,6 +33,8 @@ enum Task {
     Interop(interop::Options),
     /// Fuzz the targets of fuzz/ for some minutes each; needs a nightly compiler and cargo-fuzz
     Fuzz(fuzz::Options),
+    /// Measure uartd beside a minimal relay and today's servers; or count the instructions of the pure parts
+    Bench(bench::Options),
     /// Check what the documents and the sources claim of themselves, and run README's commands
     Tidy(tidy::Options),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::E2e(options) => test::e2e(&options),
         Task::Interop(options) => interop::interop(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Bench(options) => bench::bench(&options),
         Task::Tidy(options) => tidy::tidy(&options),
     };
     match result {

@@ -1,3 +1,5 @@
+//! What the watch tells of real directories and files.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
