@@ -21,6 +21,9 @@ struct Options {
     /// Servers to compare with, where they are installed
     #[arg(long, value_delimiter = ',', value_name = "SERVER")]
     against: Vec<Subject>,
+    /// Only the cases of round-trip, ask, throughput and fan-out with this in their names
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// How often everything is measured
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -75,6 +78,7 @@ fn run(options: &Options) -> Result<()> {
             floor: options.programs.join("uartnet-floor"),
         },
         rounds: options.rounds.into(),
+        only: options.only.clone(),
         against: Vec::new(),
         report: Report::begin()?,
     };

@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Servers to compare with, where they are installed: ser2net (as shipped), ser2net-tuned, socat
     #[arg(long, value_name = "SERVER,…")]
     against: Option<String>,
+    /// Only the cases of round-trip, ask, throughput and fan-out with this in their names
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// How often everything is measured [default: 7]
     #[arg(long, value_name = "N")]
     rounds: Option<u16>,
@@ -47,7 +50,7 @@ pub(crate) struct Options {
     #[arg(long)]
     list: bool,
     /// Count the instructions of the pure parts (needs valgrind); more than 5 % above what is known fails
-    #[arg(long, conflicts_with_all = ["workloads", "against", "rounds", "json", "plots", "list"])]
+    #[arg(long, conflicts_with_all = ["workloads", "against", "only", "rounds", "json", "plots", "list"])]
     check: bool,
     /// With --check: what is counted becomes what is known
     #[arg(long, requires = "check")]
@@ -71,6 +74,9 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         .arg(&programs);
     if let Some(against) = &options.against {
         command.args(["--against", against]);
+    }
+    if let Some(only) = &options.only {
+        command.args(["--only", only]);
     }
     if let Some(rounds) = options.rounds {
         command.args(["--rounds", &rounds.to_string()]);

@@ -60,8 +60,11 @@ fn fan_out(bench: &mut Bench) -> Result<()> {
                 150
             };
             let pace = Pace { rate, periods };
-            let servers = bench.servers(Protocol::Raw, 1, readers as usize, Place::OwnCpu)?;
             let case = format!("{name} to {readers}");
+            if !bench.wants(&case) {
+                continue;
+            }
+            let servers = bench.servers(Protocol::Raw, 1, readers as usize, Place::OwnCpu)?;
             bench.interleave("fan-out", &case, &metrics, servers, |running| {
                 running.boards[0].drain()?;
                 let mut receivers = connect(running, readers as usize)?;

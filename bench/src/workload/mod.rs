@@ -53,6 +53,8 @@ pub struct Bench {
     pub programs: Programs,
     /// How many rounds.
     pub rounds: usize,
+    /// Only cases with this in their names.
+    pub only: Option<String>,
     /// Servers to compare with, beside the floor.
     pub against: Vec<Subject>,
     /// What was found.
@@ -113,6 +115,11 @@ impl Place {
 }
 
 impl Bench {
+    /// Whether this case is to be measured.
+    fn wants(&self, case: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| case.contains(only))
+    }
+
     /// Every server that can do this, started: the floor first, then ours, then the others. The floor speaks raw whatever the
     /// others speak.
     fn servers(

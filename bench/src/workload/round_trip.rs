@@ -65,6 +65,9 @@ fn round_trip(bench: &mut Bench) -> Result<()> {
                     },
                 ];
                 let case = format!("{}, {size} B, {}", protocol.name(), place.name());
+                if !bench.wants(&case) {
+                    continue;
+                }
                 let servers = bench.servers(protocol, 1, 1, place)?;
                 bench.interleave("round-trip", &case, &metrics, servers, |running| {
                     let mut peer =
@@ -155,11 +158,14 @@ fn ask(bench: &mut Bench) -> Result<()> {
                 goal: None,
             },
         ];
+        let case = format!("LED ON, {}", place.name());
+        if !bench.wants(&case) {
+            continue;
+        }
         let servers = vec![
             bench.server(Subject::Floor, Protocol::Raw, 1, "", place)?,
             bench.server(Subject::Uartd, Protocol::Session, 1, ",prompt=> ", place)?,
         ];
-        let case = format!("LED ON, {}", place.name());
         bench.interleave("ask", &case, &metrics, servers, |running| {
             let mut peer = Peer::connect(running.server.addresses[0], running.server.protocol)?;
             let is_session = running.server.protocol == Protocol::Session;
@@ -218,6 +224,10 @@ fn system_calls(bench: &mut Bench) -> Result<()> {
     }
     let content = Content::default();
     for protocol in [Protocol::Raw, Protocol::Rfc2217] {
+        let case = format!("{}, 1 B", protocol.name());
+        if !bench.wants(&case) {
+            continue;
+        }
         let servers = bench.servers(protocol, 1, 1, Place::OwnCpu)?;
         for mut running in servers {
             let subject = running.server.subject;
@@ -269,7 +279,6 @@ fn system_calls(bench: &mut Bench) -> Result<()> {
                 goal,
             };
             let per_trip = (calls.len() as f64 / COUNTED as f64 * 10.0).round() / 10.0;
-            let case = format!("{}, 1 B", protocol.name());
             bench.add("system-calls", &case, subject, metric, vec![per_trip]);
             bench.report.note(format!(
                 "system calls of {} ({}): {}",

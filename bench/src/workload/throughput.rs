@@ -60,8 +60,11 @@ fn throughput(bench: &mut Bench) -> Result<()> {
                     goal: cpu.map(Goal::RatioAtMost),
                 },
             ];
-            let servers = bench.servers(protocol, 1, 1, Place::OwnCpu)?;
             let case = format!("{}, {name}", protocol.name());
+            if !bench.wants(&case) {
+                continue;
+            }
+            let servers = bench.servers(protocol, 1, 1, Place::OwnCpu)?;
             bench.interleave("throughput", &case, &metrics, servers, |running| {
                 let peer = Peer::connect(running.server.addresses[0], running.server.protocol)?;
                 let board = &mut running.boards[0];
