@@ -5,6 +5,7 @@
 
 mod binaries;
 mod collected;
+mod conformance;
 mod daemon;
 mod peer;
 mod process;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use binaries::{Binaries, binaries};
 pub use collected::Collected;
+pub use conformance::{Conformed, conformance};
 pub use daemon::{Daemon, Listening};
 pub use peer::{Peer, frame};
 pub use process::{Process, exit_code, send_signal, send_signal_to_group};

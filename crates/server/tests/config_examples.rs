@@ -43,6 +43,7 @@ fn there_are_these_and_no_others() {
         [
             "bench.toml",
             "console-server.toml",
+            "firmware", // no configuration, but a board
             "simulated.toml",
             "uboot.toml"
         ]

@@ -2,6 +2,7 @@
 //! what it needs, and stops only what it started.
 
 mod esptool;
+mod firmware;
 mod gateway;
 mod lrzsz;
 mod miniterm;
@@ -54,6 +55,7 @@ struct Case {
 /// Every case. A new one is one file and one entry here.
 const CASES: &[Case] = &[
     u_boot::CASE,
+    firmware::CASE,
     wire_client::CASE,
     pyserial_board::CASE,
     pyserial_client::PLUG,
