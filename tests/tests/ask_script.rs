@@ -257,6 +257,31 @@ fn a_connection_that_breaks_between_two_commands_loses_none() {
 }
 
 #[test]
+fn waiting_for_a_turn_is_bounded() {
+    let daemon = interpreter();
+    let mut busy = uart_command(daemon.gateway()).unwrap();
+    busy.args(["ask", "board0", "SLEEP 60000", "--timeout", "60s"]);
+    let mut busy = Process::spawn(&mut busy).unwrap();
+    uart(&daemon)
+        .args(["expect", "board0", "SLEEP 60000", "--from", "start"])
+        .assert()
+        .code(0);
+    let asked = uart(&daemon)
+        .args(["ask", "board0", "LED ON", "--wait", "100ms", "--json"])
+        .assert()
+        .code(4)
+        .stderr(contains("within 100ms").and(contains("(waited)")));
+    assert_eq!(records(&asked.get_output().stdout)[0]["error"], "waited");
+    busy.stop().unwrap();
+    uart(&daemon)
+        .args(["ask", "tcp://127.0.0.1:1", "x", "--lines", "1"])
+        .args(["--wait", "1s"])
+        .assert()
+        .code(2)
+        .stderr(contains("gives no turns"));
+}
+
+#[test]
 fn progress_is_for_people_who_wait() {
     let daemon = interpreter();
     let mut command = uart_command(daemon.gateway()).unwrap();

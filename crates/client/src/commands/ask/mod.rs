@@ -75,6 +75,9 @@ pub(crate) struct Ask {
     /// How long each reply may take, counted from its turn [default: the port's setting]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit)]
     timeout: Option<Duration>,
+    /// How long each command may wait for its turn while others have theirs [default: the port's setting]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit)]
+    wait: Option<Duration>,
     /// The reply ends at this text at the beginning of a line (only with rfc2217:// and tcp://)
     #[arg(long, value_name = "TEXT", group = "end")]
     prompt: Option<String>,
@@ -233,6 +236,11 @@ impl Ask {
                 );
                 Err(UsageError(problem).into())
             }
+            (Target::Foreign(address), _) if self.wait.is_some() => {
+                let problem =
+                    format!("{address} is no uartnet gateway and gives no turns to --wait for");
+                Err(UsageError(problem).into())
+            }
             (Target::Foreign(_), Some(ReplyEnd::Prompt(prompt))) if prompt.is_empty() => {
                 Err(UsageError("a prompt has at least one character".to_owned()).into())
             }
@@ -249,10 +257,8 @@ impl Ask {
         message::Ask {
             ask: self.port.to_string(),
             command: Blob(command.bytes.clone()),
-            timeout_ms: self
-                .timeout
-                .map(|timeout| timeout.as_millis().try_into().unwrap_or(u64::MAX)),
-            wait_ms: None,
+            timeout_ms: self.timeout.map(milliseconds),
+            wait_ms: self.wait.map(milliseconds),
         }
     }
 
@@ -452,6 +458,10 @@ impl Asking {
         ));
         Ok(Exit::Refused)
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// `01 03 00 6b`
