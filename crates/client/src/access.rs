@@ -237,6 +237,7 @@ impl Access {
             Some(Request::Set(Set {
                 set: self.port.to_string(),
                 line: line.to_string(),
+                hold: None,
             }))
         };
         Some(match *wanted {

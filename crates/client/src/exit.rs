@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     TimedOut,
     /// 128 and its number: a signal ended it.
     Signal(u8),
+    /// That of a command which was run.
+    Of(u8),
 }
 
 /// Something typed that makes no sense, and that only shows after parsing.
@@ -59,6 +61,7 @@ impl Exit {
             Exit::Unreachable => 3,
             Exit::TimedOut => 4,
             Exit::Signal(number) => 128 + number,
+            Exit::Of(code) => code,
         }
     }
 }

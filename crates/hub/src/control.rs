@@ -14,6 +14,11 @@ use crate::Refusal;
 pub enum Control {
     /// Change line settings, for everybody.
     SetLine(LineSettings),
+    /// Change line settings, for everybody, until this client gives them back or leaves: see [`Control::GiveLineBack`].
+    HoldLine(LineSettings),
+    /// End [`Control::HoldLine`]: the device goes back to what an earlier holder still holds, or else to what was in force
+    /// before the first of them; unless somebody has set what is to stay. Reports what is in force then.
+    GiveLineBack,
     /// Drive DTR and RTS.
     SetOutputs(OutputChange),
     /// Hold TX at space for this long.

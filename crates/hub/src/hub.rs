@@ -1,5 +1,6 @@
 //! The hub itself: the public methods, and how its parts are wired. Each part's own rules are in its own file.
 
+mod controlling;
 mod permission;
 mod recording;
 mod telling;
@@ -15,6 +16,7 @@ use crate::ask::Asks;
 use crate::client::{Client, Closing, News, Wakes};
 use crate::history::History;
 use crate::journal::{Happening, Journal};
+use crate::line_hold::LineHolds;
 use crate::reader::{self, Reader};
 use crate::sequencer::Sequencer;
 use crate::time::earlier;
@@ -74,6 +76,7 @@ pub struct Hub {
     pacing: Pacing,
     asks: Asks,
     sequencer: Sequencer,
+    line_holds: LineHolds,
     /// What [`Hub::poll_transmit`] last gave, until something happens to it.
     offered: Option<Offered>,
     /// Whether a reader holds the UART up.
@@ -120,6 +123,7 @@ impl Hub {
             pacing: Pacing::new(config.byte_pacing, config.line_pacing),
             asks: Asks::new(config.ask_queue, config.write_queue),
             sequencer: Sequencer::default(),
+            line_holds: LineHolds::default(),
             offered: None,
             paused: false,
             shutting_down: false,
@@ -200,6 +204,7 @@ impl Hub {
         self.handle_can_pause(can_pause);
         self.asks.unstuck(now);
         self.publish(|news, _| news.state = true);
+        self.settle_line();
     }
 
     /// The line settings were changed, and with them, maybe, whether the UART can be left unread without loss.
@@ -302,18 +307,10 @@ impl Hub {
     /// The action last given by [`Hub::poll_action`] was done, or failed with this sentence.
     pub fn handle_action_done(&mut self, now: Instant, result: Result<ActionDone, String>) {
         let held = self.is_held();
-        if self.sequencer.handle_done(now, &result).is_none() {
+        let Some(worked) = self.sequencer.handle_done(now, &result) else {
             return;
-        }
-        match result {
-            Ok(ActionDone::Line(line)) => {
-                self.update_present(now, |now_line, _, _| *now_line = line);
-            }
-            Ok(ActionDone::Outputs(outputs)) => {
-                self.update_present(now, |_, now_outputs, _| *now_outputs = outputs);
-            }
-            Ok(ActionDone::Done) | Err(_) => {}
-        }
+        };
+        self.worked(now, worked, &result);
         self.unstick_after(held, now);
         self.settle(now);
     }
@@ -457,6 +454,7 @@ impl Hub {
             self.writers.detach(left.writer);
         }
         self.wakes.forget(client);
+        self.give_line_back(client);
         self.update_paused();
     }
 
@@ -606,16 +604,14 @@ impl Hub {
             return None;
         }
         let held = self.is_held();
-        let next = self.sequencer.poll_action(now);
-        if let Some(next) = next
-            && matches!(next.action, Action::Purge(Purge::Transmit | Purge::Both))
-        {
+        let next = self.next_action(now);
+        if let Some((Action::Purge(Purge::Transmit | Purge::Both), turn)) = next {
             // What was written after the purge was asked for is not meant by it.
-            self.lose_writes(next.turn, "purged");
+            self.lose_writes(turn, "purged");
         }
         self.unstick_after(held, now);
         self.settle(now);
-        next.map(|next| next.action)
+        next.map(|(action, _)| action)
     }
 
     /// Bytes to give to the UART now (a cheap clone of what is queued). They are good until the hub is told anything else,

@@ -22,6 +22,7 @@ mod control;
 mod history;
 mod hub;
 mod journal;
+mod line_hold;
 mod reader;
 mod resync;
 mod right;

@@ -57,7 +57,7 @@ impl Right {
     /// The right that a control operation takes.
     pub fn to_control(control: &Control) -> Right {
         match control {
-            Control::SetLine(_) => Right::SetLine,
+            Control::SetLine(_) | Control::HoldLine(_) | Control::GiveLineBack => Right::SetLine,
             Control::SetOutputs(_)
             | Control::Break(_)
             | Control::HoldBreak(_)

@@ -4,7 +4,8 @@
 //! Delays count from when the step before was due, so that the time actions take does not add up. An operation that
 //! was accepted runs to its end even if its client leaves, because a board must not be left half reset; a break that is on
 //! when an operation ends or fails is ended. The one exception is [`Control::HoldBreak`], whose break belongs to its client
-//! until that client ends it or leaves, within the bound of every break.
+//! until that client ends it or leaves, within the bound of every break. Which line settings a device goes back to is
+//! `line_hold`'s to say, when the turn of that operation has come.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub(crate) struct Sequencer {
     /// The first one runs.
     queue: VecDeque<Operation>,
     /// What the port's task is doing.
-    doing: Option<Action>,
+    doing: Option<Work>,
     ended: VecDeque<Ended>,
     held: Option<HeldBreak>,
 }
@@ -52,28 +53,56 @@ struct Operation {
     steps: VecDeque<Todo>,
     /// Whether nothing may be written while it runs.
     holds: bool,
-    /// Whether what it reports is what its one action reports.
-    reports: bool,
-    /// Whether a break that it begins outlasts it.
-    keeps_break: bool,
+    kind: Kind,
     /// When the next step is due; `None` before the first one.
     due: Option<Instant>,
     break_on: bool,
     result: Result<ActionDone, ControlError>,
 }
 
+/// What is particular about an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It reports what its one action reports.
+    One,
+    /// The same, and the line settings last as long as its client wants them.
+    HoldsLine,
+    /// A break that it begins outlasts it.
+    KeepsBreak,
+    /// Its actions are steps, and none of them is its report.
+    Steps,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Todo {
-    Do(Action),
+    Do(Work),
     Wait(Duration),
+}
+
+/// What an operation has to do to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// This.
+    Act(Action),
+    /// Give the line settings back that its client holds.
+    GiveLineBack,
 }
 
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Next {
-    pub(crate) action: Action,
+    pub(crate) work: Work,
+    pub(crate) client: ClientId,
     /// The operation's place in the order of everything.
     pub(crate) turn: Turn,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Worked {
+    pub(crate) work: Work,
+    pub(crate) kind: Kind,
+    pub(crate) client: ClientId,
 }
 
 impl Sequencer {
@@ -94,16 +123,23 @@ impl Sequencer {
             });
         }
         let steps = compile(control, sequences)?;
-        let holds = steps
-            .iter()
-            .any(|step| matches!(step, Todo::Wait(_) | Todo::Do(Action::SetBreak(_))));
+        let holds = steps.iter().any(|step| {
+            matches!(
+                step,
+                Todo::Wait(_) | Todo::Do(Work::Act(Action::SetBreak(_)))
+            )
+        });
         self.queue.push_back(Operation {
             id: Some(id),
             client,
             turn,
             holds,
-            reports: !matches!(control, Control::Run(_)),
-            keeps_break: matches!(control, Control::HoldBreak(_)),
+            kind: match control {
+                Control::Run(_) => Kind::Steps,
+                Control::HoldBreak(_) => Kind::KeepsBreak,
+                Control::HoldLine(_) => Kind::HoldsLine,
+                _ => Kind::One,
+            },
             steps,
             due: None,
             break_on: false,
@@ -122,6 +158,21 @@ impl Sequencer {
         if self.held.is_some_and(|held| held.client == client) {
             self.end_held_break(turn);
         }
+    }
+
+    /// The line settings go back, at their place in the order of everything, and nobody asked for it.
+    pub(crate) fn give_line_back(&mut self, client: ClientId, turn: Turn) {
+        self.queue.push_back(Operation {
+            id: None,
+            client,
+            turn,
+            steps: [Todo::Do(Work::GiveLineBack)].into(),
+            holds: false,
+            kind: Kind::One,
+            due: None,
+            break_on: false,
+            result: Ok(ActionDone::Done),
+        });
     }
 
     /// Whether no operation waits or runs.
@@ -143,36 +194,38 @@ impl Sequencer {
         }
         self.advance(now);
         let operation = self.queue.front_mut()?;
-        let Some(&Todo::Do(action)) = operation.steps.front() else {
+        let Some(&Todo::Do(work)) = operation.steps.front() else {
             return None;
         };
         operation.steps.pop_front();
-        self.doing = Some(action);
+        self.doing = Some(work);
         Some(Next {
-            action,
+            work,
+            client: operation.client,
             turn: operation.turn,
         })
     }
 
-    /// The action is done, or failed with this sentence. Says which it was.
+    /// What was to be done is done, or failed with this sentence. Says what it was.
     pub(crate) fn handle_done(
         &mut self,
         now: Instant,
         result: &Result<ActionDone, String>,
-    ) -> Option<Action> {
-        let action = self.doing.take()?;
+    ) -> Option<Worked> {
+        let work = self.doing.take()?;
         let operation = self.queue.front_mut()?;
-        if let Action::SetBreak(on) = action {
+        let (kind, client) = (operation.kind, operation.client);
+        if let Work::Act(Action::SetBreak(on)) = work {
             let on = on && result.is_ok();
-            operation.break_on = on && !operation.keeps_break;
-            self.held = (on && operation.keeps_break).then(|| HeldBreak {
+            operation.break_on = on && kind != Kind::KeepsBreak;
+            self.held = (on && kind == Kind::KeepsBreak).then(|| HeldBreak {
                 client: operation.client,
                 until: after(now, LONGEST_BREAK),
                 ending: false,
             });
         }
         match result {
-            Ok(done) if operation.reports => {
+            Ok(done) if kind != Kind::Steps && kind != Kind::KeepsBreak => {
                 operation.result = operation.result.clone().map(|_| *done)
             }
             Ok(_) => {}
@@ -184,7 +237,7 @@ impl Sequencer {
             }
         }
         self.advance(now);
-        Some(action)
+        Some(Worked { work, kind, client })
     }
 
     /// Time passed.
@@ -261,10 +314,9 @@ impl Sequencer {
                 id: None,
                 client: held.client,
                 turn,
-                steps: [Todo::Do(Action::SetBreak(false))].into(),
+                steps: [Todo::act(Action::SetBreak(false))].into(),
                 holds: true,
-                reports: false,
-                keeps_break: true,
+                kind: Kind::KeepsBreak,
                 due: None,
                 break_on: false,
                 result: Ok(ActionDone::Done),
@@ -286,9 +338,9 @@ impl Sequencer {
                     operation.due = Some(over);
                     operation.steps.pop_front();
                 }
-                None if operation.break_on => {
-                    operation.steps.push_back(Todo::Do(Action::SetBreak(false)))
-                }
+                None if operation.break_on => operation
+                    .steps
+                    .push_back(Todo::act(Action::SetBreak(false))),
                 None => {
                     if let Some(operation) = self.queue.pop_front()
                         && let Some(id) = operation.id
@@ -304,10 +356,13 @@ impl Sequencer {
 
 fn compile(control: &Control, sequences: &[Sequence]) -> Result<VecDeque<Todo>, Refusal> {
     let steps = match control {
-        Control::SetLine(line) => [Todo::Do(Action::Apply(*line))].into(),
-        Control::SetOutputs(change) => [Todo::Do(Action::SetOutputs(*change))].into(),
-        Control::HoldBreak(on) => [Todo::Do(Action::SetBreak(*on))].into(),
-        Control::Purge(queues) => [Todo::Do(Action::Purge(*queues))].into(),
+        Control::SetLine(line) | Control::HoldLine(line) => {
+            [Todo::act(Action::Apply(*line))].into()
+        }
+        Control::GiveLineBack => [Todo::Do(Work::GiveLineBack)].into(),
+        Control::SetOutputs(change) => [Todo::act(Action::SetOutputs(*change))].into(),
+        Control::HoldBreak(on) => [Todo::act(Action::SetBreak(*on))].into(),
+        Control::Purge(queues) => [Todo::act(Action::Purge(*queues))].into(),
         Control::Break(length) if *length > LONGEST_BREAK => {
             return Err(Refusal::TooLong {
                 what: "a break",
@@ -316,9 +371,9 @@ fn compile(control: &Control, sequences: &[Sequence]) -> Result<VecDeque<Todo>, 
             });
         }
         Control::Break(length) => [
-            Todo::Do(Action::SetBreak(true)),
+            Todo::act(Action::SetBreak(true)),
             Todo::Wait(*length),
-            Todo::Do(Action::SetBreak(false)),
+            Todo::act(Action::SetBreak(false)),
         ]
         .into(),
         Control::Run(name) => {
@@ -331,11 +386,17 @@ fn compile(control: &Control, sequences: &[Sequence]) -> Result<VecDeque<Todo>, 
     Ok(steps)
 }
 
+impl Todo {
+    fn act(action: Action) -> Todo {
+        Todo::Do(Work::Act(action))
+    }
+}
+
 impl From<Step> for Todo {
     fn from(step: Step) -> Todo {
         match step {
-            Step::Outputs(change) => Todo::Do(Action::SetOutputs(change)),
-            Step::Break(on) => Todo::Do(Action::SetBreak(on)),
+            Step::Outputs(change) => Todo::act(Action::SetOutputs(change)),
+            Step::Break(on) => Todo::act(Action::SetBreak(on)),
             Step::Delay(delay) => Todo::Wait(delay),
         }
     }
@@ -367,7 +428,10 @@ mod tests {
     }
 
     fn action(sequencer: &mut Sequencer, now: Instant) -> Option<Action> {
-        sequencer.poll_action(now).map(|next| next.action)
+        sequencer.poll_action(now).map(|next| match next.work {
+            Work::Act(action) => action,
+            Work::GiveLineBack => unreachable!("no test here gives line settings back"),
+        })
     }
 
     #[test]

@@ -196,8 +196,36 @@ fn requests_are_these_bytes() {
         Request::Set(Set {
             set: "board0".into(),
             line: "9600-7e2".into(),
+            hold: None,
         }),
         Some(8),
+    );
+    request(
+        concat!(
+            "49_",                   // LEN
+            r#"{"set":"board0","#,   // the kind; the port
+            r#""line":"9600-8n1","#, // the settings wanted
+            r#""hold":true}"#,       // for as long as this session wants them
+        ),
+        Request::Set(Set {
+            set: "board0".into(),
+            line: "9600-8n1".into(),
+            hold: Some(true),
+        }),
+        None,
+    );
+    request(
+        concat!(
+            "32_",                 // LEN
+            r#"{"set":"board0","#, // the kind; the port
+            r#""hold":false}"#,    // it does not want them any more
+        ),
+        Request::Set(Set {
+            set: "board0".into(),
+            line: String::new(),
+            hold: Some(false),
+        }),
+        None,
     );
     request(
         concat!(

@@ -558,7 +558,11 @@ fn request() -> BoxedStrategy<Request> {
             })
         ),
         any::<u64>().prop_map(|cancel| Request::Cancel(Cancel { cancel })),
-        (text(), text()).prop_map(|(set, line)| Request::Set(Set { set, line })),
+        (text(), text(), any::<Option<bool>>()).prop_map(|(set, line, hold)| Request::Set(Set {
+            set,
+            line,
+            hold
+        })),
         (text(), any::<Option<bool>>(), any::<Option<bool>>())
             .prop_map(|(signals, dtr, rts)| Request::Signals(Signals { signals, dtr, rts })),
         (text(), any::<u64>()).prop_map(|(port, ms)| Request::Break(Break { port, ms })),

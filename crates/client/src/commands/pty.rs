@@ -319,6 +319,7 @@ impl Bridge {
             let set = message::Set {
                 set: self.link.name().to_owned(),
                 line: line.to_string(),
+                hold: None,
             };
             if let Some(id) = self.link.request_in_order(Request::Set(set)) {
                 self.line.handle_asked(id);

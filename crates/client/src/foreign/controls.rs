@@ -537,6 +537,7 @@ mod tests {
         Request::Set(Set {
             set: String::new(),
             line: line.to_owned(),
+            hold: None,
         })
     }
 

@@ -249,6 +249,7 @@ impl Hub {
         }
         self.asks.cancel_all(now, id);
         self.release_lease(now, id);
+        self.give_line_back(id);
         self.update_paused();
         self.settle(now);
     }

@@ -176,13 +176,17 @@ pub struct Cancel {
     pub cancel: u64,
 }
 
-/// `{"set":"board0","line":"9600-8n1"}`
+/// `{"set":"board0","line":"9600-8n1"}`, `{"set":"board0","line":"9600-8n1","hold":true}`, `{"set":"board0","hold":false}`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set {
     /// The port.
     pub set: String,
-    /// The line settings wanted, as `uart-iface` writes them.
+    /// The line settings wanted, as `uart-iface` writes them; empty where they are given back.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub line: String,
+    /// `true`: they last as long as this session wants them. `false`: it does not want them any more. Absent: they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<bool>,
 }
 
 /// `{"signals":"board0","dtr":true,"rts":false}`

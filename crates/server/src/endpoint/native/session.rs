@@ -34,7 +34,8 @@ pub(super) struct Conversation {
     stopping: bool,
     over: bool,
     open: Option<Open>,
-    /// Ports that are asked or controlled without being open for writing, for as long as an answer is awaited.
+    /// Ports that are asked or controlled without being open for writing, for as long as an answer is awaited or line settings
+    /// are held.
     visits: Vec<Talk>,
 }
 
@@ -180,10 +181,17 @@ impl Conversation {
                 done("cancel")
             }
             Request::Set(set) => {
+                if set.hold == Some(false) && set.line.is_empty() {
+                    return self.give_line_back(now, &set.set, id);
+                }
                 let line: LineSettings = set.line.parse().map_err(|error| {
                     Failure::new(ErrorCode::BadMessage, format!("set: line: {error}"))
                 })?;
-                self.control(now, &set.set, Control::SetLine(line), "set", id)
+                let control = match set.hold {
+                    Some(true) => Control::HoldLine(line),
+                    Some(false) | None => Control::SetLine(line),
+                };
+                self.control(now, &set.set, control, "set", id)
             }
             Request::Signals(signals) => {
                 let change = OutputChange {
@@ -336,6 +344,18 @@ impl Conversation {
         Ok(None)
     }
 
+    /// As whoever of this session holds line settings of this port.
+    fn give_line_back(&mut self, now: Instant, name: &str, id: Option<u64>) -> Outcome {
+        let port = self.port(name)?;
+        let holds = |talk: &&mut Talk| talk.holds_line() && port.is_of(&talk.client);
+        let talk = match self.visits.iter_mut().find(holds) {
+            Some(talk) => talk,
+            None => self.talk(now, name)?,
+        };
+        talk.control(now, Control::GiveLineBack, "set", id);
+        Ok(None)
+    }
+
     fn data(&mut self, now: Instant, offset: u64, mut bytes: Bytes) -> Result<(), Failure> {
         let Some(open) = &mut self.open else {
             let sentence = "there is no open port for this data";
@@ -378,7 +398,7 @@ impl Conversation {
     fn poll_visits(&mut self, now: Instant, out: &mut Output) {
         let max_frame = self.connection.visitor.max_frame();
         self.visits.retain_mut(|talk| {
-            while !out.is_full() && talk.outstanding() > 0 {
+            while !out.is_full() && talk.is_needed() {
                 let Some(notice) = talk.client.poll_notice(now, 1) else {
                     break;
                 };
@@ -393,7 +413,7 @@ impl Conversation {
                     }
                 }
             }
-            talk.outstanding() > 0
+            talk.is_needed()
         });
     }
 

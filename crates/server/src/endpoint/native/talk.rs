@@ -17,6 +17,8 @@ pub(super) type Answered = (Answer, Option<u64>);
 pub(super) struct Talk {
     pub(super) client: PortClient,
     awaited: Vec<Awaited>,
+    /// Line settings last as long as it does.
+    holds_line: bool,
 }
 
 #[derive(Debug)]
@@ -38,12 +40,23 @@ impl Talk {
         Talk {
             client,
             awaited: Vec::new(),
+            holds_line: false,
         }
     }
 
     /// How many requests are unanswered.
     pub(super) fn outstanding(&self) -> usize {
         self.awaited.len()
+    }
+
+    /// Whether line settings last as long as this client is attached.
+    pub(super) fn holds_line(&self) -> bool {
+        self.holds_line
+    }
+
+    /// Whether there is a reason to stay attached.
+    pub(super) fn is_needed(&self) -> bool {
+        self.holds_line || !self.awaited.is_empty()
     }
 
     pub(super) fn ask(&mut self, now: Instant, ask: Ask, id: Option<u64>) {
@@ -61,6 +74,11 @@ impl Talk {
         kind: &'static str,
         id: Option<u64>,
     ) {
+        match control {
+            Control::HoldLine(_) => self.holds_line = true,
+            Control::GiveLineBack => self.holds_line = false,
+            _ => {}
+        }
         let what = self
             .client
             .with_hub(now, |hub, client| hub.control(now, client, control));
@@ -122,6 +140,7 @@ impl Talk {
 
     /// Answers what is waited for as cancelled, because the hub will not tell any more.
     pub(super) fn abandon(&mut self) -> impl Iterator<Item = Answered> {
+        self.holds_line = false;
         self.awaited.drain(..).map(|awaited| {
             (
                 failed(Failure::new(
