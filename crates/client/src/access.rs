@@ -447,12 +447,7 @@ mod tests {
         let (mut access, mut out) = agreed();
         assert!(ask(&mut access, b"\x05\x0b", &mut out).is_some());
         access.handle_asked(Some(1), &mut out);
-        let error = Answer::Error(ErrorAnswer {
-            error: ErrorCode::ReadOnly,
-            message: "nobody may".to_owned(),
-            partial: None,
-            write_offset: None,
-        });
+        let error = Answer::Error(ErrorAnswer::new(ErrorCode::ReadOnly, "nobody may"));
         let told = access.handle_answer(1, &error, &mut out);
         assert!(told.is_some_and(|told| told.contains("nobody may")));
         assert_eq!(acknowledged(&mut out), b"\x69\x0c", "RTS is still off");

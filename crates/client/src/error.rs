@@ -92,7 +92,7 @@ pub enum ClientError {
     Foreign(#[from] ForeignError),
     /// The gateway said no, or what it tried failed.
     #[error("{} ({})", .0.message, .0.error)]
-    Refused(ErrorAnswer),
+    Refused(Box<ErrorAnswer>),
 }
 
 /// The operating system's words without their number, as part of a sentence.
@@ -129,14 +129,9 @@ mod tests {
 
     #[test]
     fn a_refusal_is_the_gateways_sentence_and_its_code() {
-        let answer = ErrorAnswer {
-            error: ErrorCode::UnknownPort,
-            message: "there is no port \"x\"".to_owned(),
-            partial: None,
-            write_offset: None,
-        };
+        let answer = ErrorAnswer::new(ErrorCode::UnknownPort, "there is no port \"x\"");
         assert_eq!(
-            ClientError::Refused(answer).to_string(),
+            ClientError::Refused(Box::new(answer)).to_string(),
             "there is no port \"x\" (unknown-port)"
         );
     }

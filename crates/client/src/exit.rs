@@ -107,13 +107,7 @@ mod tests {
     use uartnet_proto::message::ErrorAnswer;
 
     fn refused(error: ErrorCode) -> anyhow::Error {
-        ClientError::Refused(ErrorAnswer {
-            error,
-            message: "no".to_owned(),
-            partial: None,
-            write_offset: None,
-        })
-        .into()
+        ClientError::Refused(Box::new(ErrorAnswer::new(error, "no"))).into()
     }
 
     #[test]
@@ -124,6 +118,7 @@ mod tests {
             (refused(ErrorCode::UnknownPort), 1),
             (refused(ErrorCode::Timeout), 4),
             (refused(ErrorCode::Waited), 4),
+            (refused(ErrorCode::BoardError), 1),
             (
                 ClientError::NoAnswer {
                     gateway: gateway(),

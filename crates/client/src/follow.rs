@@ -306,7 +306,9 @@ impl Follower {
                 self.ready
                     .push_back(Followed::WriteRefused(refusal.error, refused));
             }
-            (Some(_), Answer::Error(error)) => self.handle_failure(ClientError::Refused(error)),
+            (Some(_), Answer::Error(error)) => {
+                self.handle_failure(ClientError::Refused(Box::new(error)))
+            }
             (_, Answer::Closed(_)) => {}
             (_, answer) => self.ready.push_back(Followed::Answer(id, answer)),
         }
@@ -315,7 +317,7 @@ impl Follower {
     /// An error that answers no request: either what was written is refused, or the session is over.
     fn handle_error(&mut self, error: ErrorAnswer) {
         if matches!(error.error, ErrorCode::BadFrame | ErrorCode::Shutdown) {
-            return self.handle_failure(ClientError::Refused(error));
+            return self.handle_failure(ClientError::Refused(Box::new(error)));
         }
         // Of several in a row, the later ones are about bytes that followed those refused.
         if self.refusal.is_some() {

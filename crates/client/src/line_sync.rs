@@ -163,12 +163,7 @@ mod tests {
     }
 
     fn error(error: ErrorCode) -> Answer {
-        Answer::Error(ErrorAnswer {
-            error,
-            message: "no".to_owned(),
-            partial: None,
-            write_offset: None,
-        })
+        Answer::Error(ErrorAnswer::new(error, "no"))
     }
 
     fn sync(port: &str) -> LineSync {

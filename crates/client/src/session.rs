@@ -73,7 +73,7 @@ impl Session {
                 });
             }
             FromServer::Control(Answer::Error(error), _) => {
-                return Err(ClientError::Refused(error));
+                return Err(ClientError::Refused(Box::new(error)));
             }
             FromServer::Control(Answer::Welcome(welcome), _) => format!("{:?}", welcome.welcome),
             FromServer::Control(answer, _) => answer.kind().to_owned(),
@@ -245,7 +245,7 @@ impl Session {
             let message = match (self.next().await, stopping.take()) {
                 // Why it was closed was said before.
                 (Err(ClientError::Closed { .. } | ClientError::Lost { .. }), Some(error)) => {
-                    return Err(ClientError::Refused(error));
+                    return Err(ClientError::Refused(Box::new(error)));
                 }
                 (message, told) => {
                     stopping = told;
@@ -263,7 +263,7 @@ impl Session {
                 FromServer::Control(Answer::Error(error), answered)
                     if answered.is_none_or(|answered| answered == id) =>
                 {
-                    return Err(ClientError::Refused(error));
+                    return Err(ClientError::Refused(Box::new(error)));
                 }
                 FromServer::Control(answer, Some(answered)) if answered == id => return Ok(answer),
                 _ => {}
@@ -302,12 +302,9 @@ async fn receive_message(connection: &mut Connection) -> Result<FromServer, Clie
             Err(cause) => {
                 // A gateway that ends a connection before it has seen a hello says so in the plain conversation's words.
                 return Err(match plain::as_failure(&payload) {
-                    Some((error, sentence)) => ClientError::Refused(ErrorAnswer {
-                        error,
-                        message: sentence.to_owned(),
-                        partial: None,
-                        write_offset: None,
-                    }),
+                    Some((error, sentence)) => {
+                        ClientError::Refused(Box::new(ErrorAnswer::new(error, sentence)))
+                    }
                     None => ClientError::Message {
                         gateway: gateway(),
                         cause,

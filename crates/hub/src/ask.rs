@@ -9,7 +9,7 @@
 //!   but which a UART that takes no bytes holds up for as long as its timeout, ends as timed out too.
 //! - **Waiting.** How long an ask may wait for its turn is a bound of its own. It counts while other clients, or the UART,
 //!   are what it waits for; what it waits for its own client's earlier asks does not count.
-//! - **One end.** Every ask ends exactly once: reply, timeout, device lost, refused, too big, or cancelled.
+//! - **One end.** Every ask ends exactly once: reply, the board's error, timeout, device lost, refused, too big, or cancelled.
 //! - **Late replies.** After a timeout, a reply that was too big and a cancelled ask, the port resynchronises before the
 //!   next turn, for at most one more timeout, the ask's or the profile's, whichever is longer: what arrives of the old
 //!   reply within that time is never given to another ask. A reply that is later still is not given to the next ask where
@@ -27,7 +27,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::resync::Resync;
 use crate::time::{after, earlier};
 use crate::transmit::Turn;
-use crate::{AskId, AskOutcome, ClientId, Offset, Profile, Refusal, ReplyEnd};
+use crate::{AskId, AskOutcome, BoardError, ClientId, Offset, Profile, Refusal};
 use uartnet_interpreter::{Echoes, Found, Reply};
 
 /// An ask that was accepted.
@@ -36,6 +36,8 @@ pub(crate) struct Accepted {
     pub(crate) id: AskId,
     pub(crate) turn: Turn,
     pub(crate) command: Bytes,
+    /// What is written for it.
+    pub(crate) frame: Bytes,
     pub(crate) profile: Profile,
     pub(crate) timeout: Duration,
     /// How long it may wait for its turn.
@@ -181,6 +183,7 @@ impl Asks {
         let Accepted {
             id,
             command,
+            frame,
             profile,
             timeout,
             ..
@@ -190,19 +193,14 @@ impl Asks {
             (true, false) => Echoes::Usual,
             (true, true) => Echoes::Required,
         };
-        let echoes = profile.strip_echo.then_some(echoes);
-        let reply = Reply::new(profile.end.clone(), &command, echoes);
-        let unsent = match profile.end {
-            ReplyEnd::None => command,
-            _ => [command, profile.eol.clone()].concat().into(),
-        };
+        let reply = Reply::new(&profile, &command, echoes);
         let mut active = Active {
             id,
             client,
             profile,
             timeout,
             deadline: after(now, timeout),
-            unsent,
+            unsent: frame,
             begun: None,
             from: end,
             early: BytesMut::new(),
@@ -493,7 +491,7 @@ impl Asks {
                 ..
             } = active;
             let window = timeout.max(profile.timeout);
-            let resync = Resync::new(now, profile, window, unsent, reply, &came);
+            let resync = Resync::new(now, profile.recovery(), window, unsent, reply, &came);
             self.running = Some(Box::new(Running::Resync(resync)));
             self.end_resync(now);
         }
@@ -531,14 +529,14 @@ impl Active {
         if !self.unsent.is_empty() {
             return None;
         }
-        if self.profile.end == ReplyEnd::None {
-            return Some(self.outcome(
-                now,
-                Found {
-                    reply: Bytes::new(),
-                    consumed: 0,
-                },
-            ));
+        if self.reply.expects_nothing() {
+            let nothing = Found {
+                reply: Bytes::new(),
+                consumed: 0,
+                refused: None,
+                unsolicited: Bytes::new(),
+            };
+            return Some(self.outcome(now, nothing));
         }
         if self.early.is_empty() {
             return None;
@@ -586,13 +584,33 @@ impl Active {
         if found.reply.len() > limit {
             return AskOutcome::TooBig { limit };
         }
-        AskOutcome::Reply {
-            reply: found.reply,
-            from: Offset(self.from),
-            to: Offset(self.from + found.consumed),
-            took: self
-                .begun
-                .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun)),
+        let Found {
+            reply,
+            consumed,
+            refused,
+            unsolicited,
+        } = found;
+        let (from, to) = (Offset(self.from), Offset(self.from + consumed));
+        let took = self
+            .begun
+            .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
+        match refused {
+            None => AskOutcome::Reply {
+                reply,
+                unsolicited,
+                from,
+                to,
+                took,
+            },
+            Some(refused) => AskOutcome::BoardError(Box::new(BoardError {
+                words: reply,
+                sentence: refused.sentence,
+                before: refused.before,
+                unsolicited,
+                from,
+                to,
+                took,
+            })),
         }
     }
 

@@ -110,20 +110,20 @@ impl Client {
 }
 
 fn reply_len(end: &Notice) -> usize {
-    match end {
-        Notice::AskDone {
-            outcome: AskOutcome::Reply { reply: bytes, .. },
-            ..
+    let Notice::AskDone { outcome, .. } = end else {
+        return 0;
+    };
+    match outcome {
+        AskOutcome::Reply {
+            reply, unsolicited, ..
+        } => reply.len() + unsolicited.len(),
+        AskOutcome::BoardError(board) => {
+            board.words.len() + board.before.len() + board.unsolicited.len()
         }
-        | Notice::AskDone {
-            outcome: AskOutcome::TimedOut { partial: bytes, .. },
-            ..
+        AskOutcome::TimedOut { partial, .. } | AskOutcome::DeviceLost { partial, .. } => {
+            partial.len()
         }
-        | Notice::AskDone {
-            outcome: AskOutcome::DeviceLost { partial: bytes, .. },
-            ..
-        } => bytes.len(),
-        _ => 0,
+        AskOutcome::Refused(_) | AskOutcome::TooBig { .. } | AskOutcome::Cancelled => 0,
     }
 }
 

@@ -3,14 +3,16 @@
 //! The rest of a command the UART took a part of is written first, however long that takes. Then, for at most one more
 //! timeout (the ask's or the profile's, whichever is longer):
 //!
-//! - *prompt*: an end of line is sent. Two prompts are owed, the old command's and that of the end of line (one, if the
-//!   old one has come without being recognised, because something followed it); when they have come, nothing follows the
-//!   last one and nothing arrives for [`QUIET`], the board is ready.
-//!   A board that owes fewer (it never got the command, or swallowed the end of line) makes the wait as long as it can be.
-//! - *line*: the lines owed, then [`QUIET`].
-//! - *quiet*: the reply, if none of it had come, and the silence that ends it.
+//! What is done is the profile's [`Recovery`]:
 //!
-//! After a command that was only written to its end now, *line* and *quiet* wait for as long as it can be: how much of
+//! - *prompt*: an end of line is sent, or what interrupts a command, if the profile has that. Two prompts are owed, the old command's and that of the end of line (one, if the
+//!   old one has come without being recognised, because something followed it); of an interrupted command one. When they
+//!   have come, nothing follows the last one and nothing arrives for [`QUIET`], the board is ready.
+//!   A board that owes fewer (it never got the command, or swallowed the end of line) makes the wait as long as it can be.
+//! - *reply* (lines, result codes, frames): what is owed, then [`QUIET`]; or, where silence ends a reply, that silence.
+//! - *interrupt*: it is sent, then something, and [`QUIET`].
+//!
+//! After a command that was only written to its end now, *reply* waits for as long as it can be: how much of
 //! its echo has come already is not known.
 //!
 //! When that time is over and not everything has come, the reply is still owed: the next ask then tells its own reply by
@@ -21,8 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 
 use crate::time::{after, earlier};
-use crate::{Profile, ReplyEnd};
-use uartnet_interpreter::{Reply, prompt_at_end};
+use uartnet_interpreter::{Prompt, Recovery, Reply, prompt_at_end};
 
 /// How long nothing must arrive after everything that was owed.
 pub(crate) const QUIET: Duration = Duration::from_millis(50);
@@ -48,6 +49,8 @@ enum Owed {
     Nothing,
     Prompts(Prompts),
     Reply(Reply),
+    /// What the board says to an interrupt. Whether it has said something.
+    Interrupted(bool),
     /// Everything has come, but for a silence of this length.
     Silence(Duration),
     /// That cannot be known.
@@ -56,10 +59,12 @@ enum Owed {
 
 #[derive(Debug)]
 struct Prompts {
-    prompt: Bytes,
+    prompt: Prompt,
     missing: usize,
-    /// The newest bytes, one more than the prompt has; what came before the reply counts as an end of line.
+    /// The newest bytes; what came before the reply counts as an end of line.
     window: Vec<u8>,
+    /// Whether the last line, which has not ended, was counted.
+    counted: bool,
 }
 
 impl Resync {
@@ -67,7 +72,7 @@ impl Resync {
     /// that.
     pub(crate) fn new(
         now: Instant,
-        profile: Profile,
+        recovery: Recovery,
         timeout: Duration,
         command: Bytes,
         reply: Reply,
@@ -84,23 +89,27 @@ impl Resync {
             over: false,
         };
         let written = resync.command.is_empty();
-        resync.owed = match profile.end {
-            ReplyEnd::None => Owed::Nothing,
-            ReplyEnd::Prompt(prompt) => {
-                resync.nudge = profile.eol;
-                let mut prompts = Prompts {
-                    prompt,
-                    missing: 2,
-                    window: vec![b'\n'],
-                };
+        resync.owed = match recovery {
+            Recovery::Nothing => Owed::Nothing,
+            Recovery::Prompt {
+                nudge,
+                prompt,
+                owed,
+            } => {
+                resync.nudge = nudge;
+                let mut prompts = Prompts::new(prompt, owed);
                 if written {
                     prompts.handle_data(partial);
                     prompts.missing = prompts.missing.max(1);
                 }
                 Owed::Prompts(prompts)
             }
-            ReplyEnd::Line { .. } | ReplyEnd::Quiet(_) if written => Owed::Reply(reply),
-            ReplyEnd::Line { .. } | ReplyEnd::Quiet(_) => Owed::Unknown,
+            Recovery::Interrupt { nudge } => {
+                resync.nudge = nudge;
+                Owed::Interrupted(false)
+            }
+            Recovery::Reply if written => Owed::Reply(reply),
+            Recovery::Reply => Owed::Unknown,
         };
         if written {
             resync.command_is_written(now);
@@ -139,6 +148,8 @@ impl Resync {
                     self.owed = Owed::Silence(QUIET);
                 }
             }
+            // What came before it was sent is no answer to it.
+            Owed::Interrupted(said) => *said = self.command.is_empty() && self.nudge.is_empty(),
             Owed::Nothing | Owed::Silence(_) | Owed::Unknown => {}
         }
     }
@@ -174,6 +185,7 @@ impl Resync {
         match &self.owed {
             Owed::Nothing | Owed::Silence(_) => false,
             Owed::Prompts(prompts) => prompts.missing > 0,
+            Owed::Interrupted(said) => !said,
             Owed::Reply(_) | Owed::Unknown => true,
         }
     }
@@ -198,32 +210,82 @@ impl Resync {
         let quiet = match &self.owed {
             Owed::Silence(quiet) => *quiet,
             Owed::Prompts(prompts) if prompts.are_all_there() && self.unsent().is_empty() => QUIET,
+            Owed::Interrupted(true) => QUIET,
             _ => return None,
         };
         Some(after(self.last_byte?, quiet))
     }
 }
 
+/// How many of the newest bytes are kept to know a prompt by a pattern.
+const WINDOW: usize = 1024;
+
+/// No prompt is longer, in bytes.
+const LONGEST: usize = 64 << 10;
+
 impl Prompts {
+    fn new(prompt: Prompt, missing: usize) -> Prompts {
+        Prompts {
+            prompt,
+            missing,
+            window: vec![b'\n'],
+            counted: false,
+        }
+    }
+
     fn handle_data(&mut self, bytes: &[u8]) {
-        let keep = self.prompt.len() + 1;
         for &byte in bytes {
-            self.window.push(byte);
-            if self.is_at_prompt() {
-                self.missing = self.missing.saturating_sub(1);
+            match &self.prompt {
+                Prompt::Text(_) => {
+                    self.window.push(byte);
+                    if self.is_at_prompt() {
+                        self.missing = self.missing.saturating_sub(1);
+                    }
+                }
+                // A pattern is looked at where a line ends; below it is where the bytes do.
+                Prompt::Like(_) if matches!(byte, b'\r' | b'\n') => {
+                    self.count_line();
+                    self.window.push(byte);
+                    self.counted = false;
+                }
+                Prompt::Like(_) => self.window.push(byte),
             }
             // Cutting in bulk keeps this cheap for a long reply.
-            if self.window.len() >= 4096 + keep {
-                self.window.drain(..4096);
+            if self.window.len() >= 2 * LONGEST {
+                self.window.drain(..LONGEST);
             }
         }
+        if matches!(self.prompt, Prompt::Like(_)) {
+            self.count_line();
+        }
+        let keep = match &self.prompt {
+            Prompt::Text(text) => text.len() + 1,
+            Prompt::Like(_) => WINDOW,
+        };
         self.window.drain(..self.window.len().saturating_sub(keep));
     }
 
+    fn count_line(&mut self) {
+        if !self.counted && self.is_at_prompt() {
+            self.counted = true;
+            self.missing = self.missing.saturating_sub(1);
+        }
+    }
+
     fn is_at_prompt(&self) -> bool {
-        // Only the very first prompt may begin where the window begins, and that has an end of line before it.
-        prompt_at_end(&self.window, &self.prompt)
-            .is_some_and(|at| at > 0 || self.window.len() > self.prompt.len())
+        match &self.prompt {
+            // Only the very first prompt may begin where the window begins, and that has an end of line before it.
+            Prompt::Text(text) => prompt_at_end(&self.window, text)
+                .is_some_and(|at| at > 0 || self.window.len() > text.len()),
+            Prompt::Like(_) => {
+                let line = self
+                    .window
+                    .rsplit(|byte| matches!(byte, b'\r' | b'\n'))
+                    .next()
+                    .unwrap_or_default();
+                !line.is_empty() && line.len() < self.window.len() && self.prompt.is_line(line)
+            }
+        }
     }
 
     fn are_all_there(&self) -> bool {

@@ -293,6 +293,8 @@ pub enum AskOutcome {
     Reply {
         /// The reply's bytes.
         reply: Bytes,
+        /// Lines that no command asked for, each with CR LF, where the profile can tell.
+        unsolicited: Bytes,
         /// The first offset looked at.
         from: Offset,
         /// The first offset after the reply (prompt included).
@@ -300,6 +302,8 @@ pub enum AskOutcome {
         /// From the first byte of the command given to the UART to the end of the reply.
         took: Duration,
     },
+    /// A whole reply that is the board's error, by the profile.
+    BoardError(Box<BoardError>),
     /// No end of reply in time.
     TimedOut {
         /// What had arrived (without echo).
@@ -323,6 +327,25 @@ pub enum AskOutcome {
     },
     /// The client took it back, or left.
     Cancelled,
+}
+
+/// What a board says when it refuses a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoardError {
+    /// What the board said.
+    pub words: Bytes,
+    /// The same, for people.
+    pub sentence: String,
+    /// What it had said before those words, where the profile can tell.
+    pub before: Bytes,
+    /// As in [`AskOutcome::Reply`].
+    pub unsolicited: Bytes,
+    /// The first offset looked at.
+    pub from: Offset,
+    /// The first offset after the board's words (prompt included).
+    pub to: Offset,
+    /// From the first byte of the command given to the UART to the end of the board's words.
+    pub took: Duration,
 }
 
 /// Why a write, an ask or a control operation was not accepted.
@@ -375,9 +398,9 @@ pub enum Refusal {
     /// The port has no interpreter profile, so there is no telling where a reply ends.
     #[error("this port has no interpreter profile")]
     NoProfile,
-    /// The command cannot be one line of the interpreter.
-    #[error("the command contains an end of line")]
-    NotOneLine,
+    /// The command is none for this interpreter.
+    #[error(transparent)]
+    Command(#[from] uartnet_interpreter::CommandError),
     /// The sequence asked for is not configured.
     #[error("there is no sequence \"{name}\"")]
     NoSequence {
@@ -454,6 +477,8 @@ pub struct Counters {
     pub asks_replied: u64,
     /// Asks that timed out.
     pub asks_timed_out: u64,
+    /// Asks that ended with the board's error.
+    pub asks_board_error: u64,
     /// Asks that ended in any other way: the sum of those that follow.
     pub asks_failed: u64,
     /// Asks during which the device vanished.
@@ -471,6 +496,7 @@ impl Counters {
     pub(crate) fn count_ask(&mut self, outcome: &AskOutcome) {
         let counter = match outcome {
             AskOutcome::Reply { .. } => return self.asks_replied += 1,
+            AskOutcome::BoardError(_) => return self.asks_board_error += 1,
             AskOutcome::TimedOut { .. } => return self.asks_timed_out += 1,
             AskOutcome::DeviceLost { .. } => &mut self.asks_device_lost,
             AskOutcome::Refused(_) => &mut self.asks_refused,

@@ -87,6 +87,7 @@ fn text(outcome: &AskOutcome) -> String {
     let utf8 = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     match outcome {
         AskOutcome::Reply { reply, .. } => utf8(reply),
+        AskOutcome::BoardError(board) => format!("<board error: {}>", utf8(&board.words)),
         AskOutcome::TimedOut { partial, .. } => format!("<timed out: {}>", utf8(partial)),
         AskOutcome::DeviceLost { partial, reason } => {
             format!("<lost: {}: {reason}>", utf8(partial))
@@ -185,6 +186,7 @@ fn what_arrived_before_the_command_was_taken_is_not_its_reply() {
         from,
         to,
         took,
+        ..
     } = &ends[0].1
     else {
         panic!("{ends:?}")

@@ -506,6 +506,7 @@ fn answers_are_these_bytes() {
             from: 120,
             to: 131,
             took_us: 1_804,
+            unsolicited: None,
         }),
         Some(6),
     );
@@ -520,8 +521,26 @@ fn answers_are_these_bytes() {
             from: 0,
             to: 1,
             took_us: 0,
+            unsolicited: None,
         }),
         None,
+    );
+    answer(
+        concat!(
+            "104_",                                     // LEN
+            r#"{"reply":"+CSQ: 18,99","#,               // the kind; the board's answer
+            r#""from":7,"to":51,"took_us":20311,"#,     // as above
+            r#""unsolicited":"+CREG: 1\r\nRING\r\n","#, // what was not the command's, may be absent
+            r#""id":6}"#,                               // the id of the ask
+        ),
+        Answer::Reply(Reply {
+            reply: Blob("+CSQ: 18,99".into()),
+            from: 7,
+            to: 51,
+            took_us: 20_311,
+            unsolicited: Some(Blob("+CREG: 1\r\nRING\r\n".into())),
+        }),
+        Some(6),
     );
     answer(
         concat!(
@@ -572,10 +591,8 @@ fn answers_are_these_bytes() {
             r#""id":6}"#,                                // the id of the ask
         ),
         Answer::Error(ErrorAnswer {
-            error: ErrorCode::Timeout,
-            message: "no whole reply within 2 s".into(),
             partial: Some(Blob("temp".into())),
-            write_offset: None,
+            ..ErrorAnswer::new(ErrorCode::Timeout, "no whole reply within 2 s")
         }),
         Some(6),
     );
@@ -587,12 +604,32 @@ fn answers_are_these_bytes() {
             r#""write_offset":120}"#, // what the next data must carry, where data was refused
         ),
         Answer::Error(ErrorAnswer {
-            error: ErrorCode::Leased,
-            message: "anna holds the lease".into(),
-            partial: None,
             write_offset: Some(120),
+            ..ErrorAnswer::new(ErrorCode::Leased, "anna holds the lease")
         }),
         None,
+    );
+    answer(
+        concat!(
+            "166_",                                   // LEN
+            r#"{"error":"board-error","#,             // the kind; the code
+            r#""message":"the board says no","#,      // a sentence
+            r#""partial":"half","#, // what it said before its words, may be absent
+            r#""words":"+CME ERROR: 10","#, // its words
+            r#""from":120,"to":140,"took_us":1804,"#, // as of a reply
+            r#""unsolicited":"RING\r\n","#, // what was not the command's, may be absent
+            r#""id":6}"#,           // the id of the ask
+        ),
+        Answer::Error(ErrorAnswer {
+            partial: Some(Blob("half".into())),
+            words: Some(Blob("+CME ERROR: 10".into())),
+            from: Some(120),
+            to: Some(140),
+            took_us: Some(1_804),
+            unsolicited: Some(Blob("RING\r\n".into())),
+            ..ErrorAnswer::new(ErrorCode::BoardError, "the board says no")
+        }),
+        Some(6),
     );
 }
 
@@ -618,6 +655,7 @@ fn error_codes_are_these_names() {
         "not-exclusive",
         "no-profile",
         "bad-command",
+        "board-error",
         "too-big",
         "no-sequence",
         "cancelled",
@@ -633,12 +671,7 @@ fn error_codes_are_these_names() {
     for name in names {
         let golden = format!("{{\"error\":\"{name}\",\"message\":\"m\"}}");
         let code = ErrorCode::known(name).unwrap();
-        let error = ErrorAnswer {
-            error: code,
-            message: "m".into(),
-            partial: None,
-            write_offset: None,
-        };
+        let error = ErrorAnswer::new(code, "m");
         let message = FromServer::Control(Answer::Error(error), None);
         assert_eq!(
             FromServer::decode(&Bytes::from(golden.clone())),

@@ -188,7 +188,7 @@ fn what_is_wrong_is_said_with_the_kind_and_the_id() {
             UnknownKind { .. } => ErrorCode::UnknownMessage,
             _ => ErrorCode::BadMessage,
         };
-        assert_eq!(error.answer(), ErrorAnswer { error: expected, message: error.to_string(), partial: None, write_offset: None });
+        assert_eq!(error.answer(), ErrorAnswer::new(expected, error.to_string()));
     }
 }
 
@@ -347,12 +347,7 @@ fn what_a_newer_gateway_says_is_a_value() {
         decode(r#"{"event":"weather","port":"board0","degrees":{"outside":-3}}"#),
         Ok(FromServer::Control(Answer::Event(Event::Unknown), None))
     );
-    let error = |error| ErrorAnswer {
-        error,
-        message: "m".into(),
-        partial: None,
-        write_offset: None,
-    };
+    let error = |error| ErrorAnswer::new(error, "m");
     assert_eq!(
         decode(r#"{"error":"out-of-tune","message":"m","id":1,"pitch":440}"#),
         Ok(FromServer::Control(
@@ -601,14 +596,15 @@ fn answer() -> BoxedStrategy<Answer> {
             }
         ),
         text().prop_map(|closed| Answer::Closed(Closed { closed })),
-        (bytes(), any::<[u64; 3]>()).prop_map(|(reply, [from, to, took_us])| Answer::Reply(
-            Reply {
+        (bytes(), any::<[u64; 3]>(), of(bytes())).prop_map(
+            |(reply, [from, to, took_us], unsolicited)| Answer::Reply(Reply {
                 reply: Blob(reply),
                 from,
                 to,
-                took_us
-            }
-        )),
+                took_us,
+                unsolicited: unsolicited.map(Blob),
+            })
+        ),
         (text(), of(text()), of(outputs())).prop_map(|(done, line, outputs)| Answer::Done(Done {
             done,
             line,
@@ -618,17 +614,25 @@ fn answer() -> BoxedStrategy<Answer> {
         (
             select(ErrorCode::ALL),
             text(),
-            of(bytes()),
+            [of(bytes()), of(bytes()), of(bytes())],
+            [of(any::<u64>()), of(any::<u64>()), of(any::<u64>())],
             of(any::<u64>())
         )
-            .prop_map(|(error, message, partial, write_offset)| {
-                Answer::Error(ErrorAnswer {
-                    error,
-                    message,
-                    partial: partial.map(Blob),
-                    write_offset,
-                })
-            }),
+            .prop_map(
+                |(error, message, [partial, words, unsolicited], [from, to, took_us], offset)| {
+                    Answer::Error(ErrorAnswer {
+                        error,
+                        message,
+                        partial: partial.map(Blob),
+                        words: words.map(Blob),
+                        from,
+                        to,
+                        took_us,
+                        unsolicited: unsolicited.map(Blob),
+                        write_offset: offset,
+                    })
+                }
+            ),
         event().prop_map(Answer::Event),
     ]
     .boxed()

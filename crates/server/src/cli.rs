@@ -109,7 +109,7 @@ fn examples() -> String {
          uartd                                        a simulated board: {DEFAULT_PORT} on {DEFAULT_LISTENER}\n  \
          uartd board0=/dev/ttyUSB0                    a real board, at 115200-8n1\n  \
          uartd board0=/dev/ttyUSB0,9600-7e1,timeout=5s\n  \
-         uartd uboot=/dev/ttyUSB0,\"prompt==> \"        U-Boot, so that \"uart ask uboot version\" works\n  \
+         uartd uboot=/dev/ttyUSB0,profile=u-boot       U-Boot, so that \"uart ask uboot version\" works\n  \
          uartd --listen uartnet=:9000 a=sim:interpreter b=sim:echo\n  \
          uartd --config bench.toml --log debug\n  \
          uartd check bench.toml\n  \

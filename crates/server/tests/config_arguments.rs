@@ -229,7 +229,7 @@ fn each_mistake_is_shown_in_its_argument() {
             "a=/dev/ttyUSB0,profile=line,quiet=1s",
             "\"quiet\" has no meaning",
             (35, 2),
-            "profile \"quiet\"",
+            "the profiles quiet, modbus-rtu and custom",
         ),
         ("é=/dev/ttyUSB0,é=1", "unknown setting \"é\"", (16, 3), ""),
     ] {

@@ -56,7 +56,7 @@ fn each_mistake_is_answered_as_the_page_says() {
                 .unwrap_or_else(|| panic!("no value in {said}"));
             let value = match row.key.as_str() {
                 "interpreter" | "sequence" => "5".to_owned(),
-                "steps" => format!("[\"{wrong}\"]"),
+                "steps" | "unsolicited" => format!("[\"{wrong}\"]"),
                 _ => format!("\"{wrong}\""),
             };
             let error = load(&document(table, &row.key, &value)).unwrap_err();
@@ -73,7 +73,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 36);
+    assert_eq!(tried, 42);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn every_option_and_setting_of_the_command_line_is_documented() {
         .split([',', ' '])
         .filter(|word| !word.is_empty())
         .collect();
-    assert_eq!(known.len(), 13, "twelve and an \"and\": {known:?}");
+    assert_eq!(known.len(), 18, "seventeen and an \"and\": {known:?}");
     for key in known.iter().filter(|word| **word != "and") {
         assert!(section.contains(&format!("`{key}`")), "{key}");
     }
@@ -202,6 +202,11 @@ fn keys_for(table: &str, key: &str) -> Vec<(&'static str, &'static str)> {
     match (table, key) {
         ("[[port]]", _) => vec![("name", "\"board0\""), ("device", "\"/dev/ttyUSB0\"")],
         ("[port.interpreter]", "prompt") => vec![("profile", "\"prompt\"")],
+        ("[port.interpreter]", "prompt_regex" | "interrupt") => {
+            vec![("profile", "\"u-boot\"")]
+        }
+        ("[port.interpreter]", "until" | "until_regex") => vec![("profile", "\"custom\"")],
+        ("[port.interpreter]", "unsolicited") => vec![("profile", "\"at\"")],
         ("[port.interpreter]", "quiet") => vec![("profile", "\"quiet\"")],
         ("[port.interpreter]", _) => vec![("profile", "\"line\"")],
         ("[[port.sequence]]", _) => vec![("name", "\"reset\""), ("steps", "[\"dtr=off\"]")],

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use uart_iface::OutputChange;
 use uartnet_hub::{OnLag, Profile, ReplyEnd, Step, WritePolicy};
+use uartnet_interpreter::{Settings, Until, find};
 use uartnet_server::config::{self, ConfigError, GatewayConfig, Given, ListenAddress, Loaded};
 
 fn load(file: &Path) -> Result<Loaded, ConfigError> {
@@ -58,6 +59,9 @@ fn every_key_reaches_its_place() {
     assert_eq!(hub.byte_pacing, Duration::from_millis(1));
     assert_eq!(hub.line_pacing, Duration::ZERO);
     let profile = Profile {
+        name: "prompt",
+        error: Some("^ERR".parse().unwrap()),
+        interrupt: "\x03".into(),
         end: ReplyEnd::Prompt("=> ".into()),
         eol: "\n".into(),
         strip_echo: false,
@@ -146,6 +150,58 @@ fn interpreters_are_talked_to_as_written_or_as_the_device_knows() {
             }),
         ),
         ("own-prompt-refused", Some(Profile::new(ReplyEnd::None))),
+        (
+            "prompt-regex",
+            Some(Profile {
+                interrupt: "\x03".into(),
+                ..Profile::new(ReplyEnd::PromptLike(r"\w+[#>] ".parse().unwrap()))
+            }),
+        ),
+        (
+            "at",
+            Some(Profile::new(ReplyEnd::At {
+                unsolicited: ["RING".into(), "+CREG:".into()].into(),
+            })),
+        ),
+        (
+            "u-boot",
+            find("u-boot").unwrap().profile(&Settings::default()).ok(),
+        ),
+        (
+            "micropython",
+            Some(Profile {
+                timeout: Duration::from_secs(60),
+                ..Profile::new(ReplyEnd::RawRepl)
+            }),
+        ),
+        (
+            "modbus",
+            Some(Profile::new(ReplyEnd::ModbusRtu {
+                quiet: Duration::from_millis(2),
+            })),
+        ),
+        (
+            "grbl",
+            Some(Profile {
+                eol: "\n".into(),
+                strip_echo: false,
+                error: Some("^error:".parse().unwrap()),
+                ..Profile::new(ReplyEnd::Until {
+                    until: Until::Line("^(ok|error:)".parse().unwrap()),
+                    quiet: None,
+                })
+            }),
+        ),
+        (
+            "custom",
+            Some(Profile {
+                interrupt: "\x03".into(),
+                ..Profile::new(ReplyEnd::Until {
+                    until: Until::Text("\x04".into()),
+                    quiet: Some(Duration::from_secs(1)),
+                })
+            }),
+        ),
     ];
     let found: Vec<_> = config
         .ports

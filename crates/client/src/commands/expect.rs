@@ -277,10 +277,8 @@ impl Waiting {
         });
         if self.expect.json {
             let error = ErrorAnswer {
-                error: ErrorCode::Timeout,
-                message,
                 partial: Some(Blob(Bytes::copy_from_slice(newest))),
-                write_offset: None,
+                ..ErrorAnswer::new(ErrorCode::Timeout, message)
             };
             let port = self.link.name();
             output::json(&Missed { port, error })?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
-use uartnet_interpreter::{Echoes, Profile, Reply as Matcher};
+use uartnet_interpreter::{Echoes, Found, Profile, Reply as Matcher};
 use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode, Reply};
 
 use super::{Foreign, ForeignAddress};
@@ -42,7 +42,7 @@ impl Asker {
     /// One command, without its end of line, and its reply. What had arrived before is not a part of it.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with `timeout` (and what had arrived), or `too-big`; [`ClientError::Foreign`].
+    /// [`ClientError::Refused`] with `timeout` (and what had arrived), `board-error`, `bad-command`, or `too-big`; [`ClientError::Foreign`].
     pub async fn ask(&mut self, command: &Bytes) -> Result<Reply, ClientError> {
         // What has arrived is there at the first look. A board that never stops is asked all the same.
         let looking = Instant::now();
@@ -51,15 +51,17 @@ impl Asker {
         {
             followed?;
         }
-        let line = [&command[..], &self.profile.eol[..]].concat();
+        let line = self
+            .profile
+            .frame(command)
+            .map_err(|error| refused(ErrorCode::BadCommand, error.to_string(), None))?;
         if self.foreign.write(&line) < line.len() {
             let message = format!("a command of {} bytes is too long", command.len());
             return Err(refused(ErrorCode::BadCommand, message, None));
         }
         let begin = Instant::now();
         let deadline = begin + self.profile.timeout;
-        let echoes = self.profile.strip_echo.then_some(self.echoes);
-        let mut matcher = Matcher::new(self.profile.end.clone(), command, echoes);
+        let mut matcher = Matcher::new(&self.profile, command, self.echoes);
         let mut from = None;
         loop {
             let due = matcher.poll_timeout().map(Instant::from_std);
@@ -80,12 +82,8 @@ impl Asker {
                     self.echoes = Echoes::Usual;
                 }
                 let from = from.unwrap_or_default();
-                return Ok(Reply {
-                    reply: Blob(found.reply),
-                    from,
-                    to: from.saturating_add(found.consumed),
-                    took_us: u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
-                });
+                let to = from.saturating_add(found.consumed);
+                return answer(found, from, to, begin.elapsed());
             }
             if matcher.is_beyond(self.profile.max_reply) {
                 let message = format!("the reply is longer than {} bytes", self.profile.max_reply);
@@ -101,11 +99,34 @@ impl Asker {
     }
 }
 
+/// What the gateway of uartnet would answer.
+fn answer(found: Found, from: u64, to: u64, took: Duration) -> Result<Reply, ClientError> {
+    let some = |bytes: Bytes| (!bytes.is_empty()).then_some(Blob(bytes));
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let unsolicited = some(found.unsolicited);
+    match found.refused {
+        None => Ok(Reply {
+            reply: Blob(found.reply),
+            from,
+            to,
+            took_us,
+            unsolicited,
+        }),
+        Some(board) => Err(ClientError::Refused(Box::new(ErrorAnswer {
+            partial: some(board.before),
+            words: Some(Blob(found.reply)),
+            from: Some(from),
+            to: Some(to),
+            took_us: Some(took_us),
+            unsolicited,
+            ..ErrorAnswer::new(ErrorCode::BoardError, board.sentence)
+        }))),
+    }
+}
+
 fn refused(error: ErrorCode, message: String, partial: Option<Blob>) -> ClientError {
-    ClientError::Refused(ErrorAnswer {
-        error,
-        message,
+    ClientError::Refused(Box::new(ErrorAnswer {
         partial,
-        write_offset: None,
-    })
+        ..ErrorAnswer::new(error, message)
+    }))
 }

@@ -423,12 +423,7 @@ pub(super) fn cannot(address: &ForeignAddress, request: &Request) -> String {
 }
 
 pub(super) fn error_answer(error: ErrorCode, message: String) -> Answer {
-    Answer::Error(ErrorAnswer {
-        error,
-        message,
-        partial: None,
-        write_offset: None,
-    })
+    Answer::Error(ErrorAnswer::new(error, message))
 }
 
 /// Whether an acknowledgement grants the wish. A divider seldom makes a rate to the symbol; UARTs understand each other up to

@@ -217,7 +217,7 @@ impl Foreign {
             match self.next().await? {
                 Followed::Answer(id, Answer::Done(done)) if Some(id) == asked => return Ok(done),
                 Followed::Answer(id, Answer::Error(error)) if Some(id) == asked => {
-                    return Err(ClientError::Refused(error));
+                    return Err(ClientError::Refused(Box::new(error)));
                 }
                 Followed::Lost(..) => asked = None,
                 _ => {}

@@ -52,15 +52,11 @@ impl Hub {
             .profile
             .or_else(|| self.config.profile.clone())
             .ok_or(Refusal::NoProfile)?;
-        match &profile.end {
-            // Nothing could ever be told from an empty prompt.
-            ReplyEnd::Prompt(prompt) if prompt.is_empty() => return Err(Refusal::NoProfile),
-            ReplyEnd::None => {}
-            _ if ask.command.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
-                return Err(Refusal::NotOneLine);
-            }
-            _ => {}
+        // Nothing could ever be told from an empty prompt.
+        if matches!(&profile.end, ReplyEnd::Prompt(prompt) if prompt.is_empty()) {
+            return Err(Refusal::NoProfile);
         }
+        let frame = profile.frame(&ask.command)?;
         self.check_present()?;
         self.check_unread(client)?;
         self.asks.room_for(ask.command.len())?;
@@ -79,6 +75,7 @@ impl Hub {
             id,
             turn: self.new_turn(),
             command: ask.command,
+            frame,
             profile,
             timeout,
             wait,

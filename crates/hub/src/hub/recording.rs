@@ -67,6 +67,7 @@ impl AskEnd {
                     took: *took,
                 };
             }
+            AskOutcome::BoardError(_) => "board_error",
             AskOutcome::TimedOut { .. } => "timed_out",
             AskOutcome::DeviceLost { .. } => "device_lost",
             AskOutcome::Refused(_) => "refused",

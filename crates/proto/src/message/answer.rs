@@ -193,6 +193,9 @@ pub struct Reply {
     pub to: u64,
     /// From the command's first byte to the reply's end, in microseconds.
     pub took_us: u64,
+    /// Lines the board sent meanwhile that are not the command's, where the profile can tell (`at`), each with its CR LF.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsolicited: Option<Blob>,
 }
 
 /// `{"done":"set","line":"9600-8n1"}`
@@ -222,10 +225,42 @@ pub struct ErrorAnswer {
     pub error: ErrorCode,
     /// A sentence for people.
     pub message: String,
-    /// What had arrived before a `timeout` or `device-lost`.
+    /// What had arrived before a `timeout` or `device-lost`; what the board said before the words of a `board-error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Blob>,
+    /// The board's own words (`board-error`). They are not called `reply`, because that names another kind of message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Blob>,
+    /// The offset of the first byte looked at (`board-error`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// The first offset after the board's words (`board-error`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// From the command's first byte to the end of the board's words, in microseconds (`board-error`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// As in [`Reply::unsolicited`] (`board-error`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsolicited: Option<Blob>,
     /// The write offset the next data must carry, where data was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_offset: Option<u64>,
+}
+
+impl ErrorAnswer {
+    /// A code and a sentence, and nothing else.
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> ErrorAnswer {
+        ErrorAnswer {
+            error,
+            message: message.into(),
+            partial: None,
+            words: None,
+            from: None,
+            to: None,
+            took_us: None,
+            unsolicited: None,
+            write_offset: None,
+        }
+    }
 }

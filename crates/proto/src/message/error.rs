@@ -72,11 +72,6 @@ impl MessageError {
             MessageError::UnknownKind { .. } => ErrorCode::UnknownMessage,
             _ => ErrorCode::BadMessage,
         };
-        ErrorAnswer {
-            error,
-            message: self.to_string(),
-            partial: None,
-            write_offset: None,
-        }
+        ErrorAnswer::new(error, self.to_string())
     }
 }

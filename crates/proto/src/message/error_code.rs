@@ -69,6 +69,8 @@ error_codes! {
     NoProfile = "no-profile",
     /// The command, or the reply, cannot be what it is.
     BadCommand = "bad-command",
+    /// The board itself answered with an error, as its interpreter profile tells.
+    BoardError = "board-error",
     /// The reply is larger than allowed.
     TooBig = "too-big",
     /// There is no such sequence.

@@ -12,8 +12,23 @@ use super::values::{help_with_words, listed};
 
 /// The keys that may stand in SETTINGS, as `KEY=VALUE`.
 pub(crate) const SETTINGS: &[&str] = &[
-    "flow", "profile", "prompt", "lines", "quiet", "eol", "echo", "timeout", "history", "write",
-    "on_lag", "pacing",
+    "flow",
+    "profile",
+    "prompt",
+    "prompt_regex",
+    "lines",
+    "quiet",
+    "until",
+    "until_regex",
+    "error",
+    "interrupt",
+    "eol",
+    "echo",
+    "timeout",
+    "history",
+    "write",
+    "on_lag",
+    "pacing",
 ];
 
 /// What may be typed in place of a port.
@@ -84,8 +99,13 @@ fn setting(
                 "pacing" => &mut port.write_pacing,
                 "profile" => &mut own(interpreter).profile,
                 "prompt" => &mut own(interpreter).prompt,
+                "prompt_regex" => &mut own(interpreter).prompt_regex,
                 "lines" => &mut own(interpreter).lines,
                 "quiet" => &mut own(interpreter).quiet,
+                "until" => &mut own(interpreter).until,
+                "until_regex" => &mut own(interpreter).until_regex,
+                "error" => &mut own(interpreter).error,
+                "interrupt" => &mut own(interpreter).interrupt,
                 "eol" => &mut own(interpreter).eol,
                 "echo" => &mut own(interpreter).echo,
                 "timeout" => &mut own(interpreter).timeout,

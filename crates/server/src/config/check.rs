@@ -7,7 +7,7 @@ use toml::Spanned;
 use uart_iface::{LineSettings, PortName};
 use uartnet_hub::{HubConfig, OnLag, Sequence, Step, WritePolicy};
 
-use super::interpreter;
+use super::interpreter::{self, OwnInterpreter};
 use super::problem::{Place, Report, Source, Wrong};
 use super::raw::{RawGateway, RawListener, RawPort, RawSequence, Written};
 use super::{
@@ -165,7 +165,7 @@ fn same_device(spec: &DeviceSpec, first: &Place<'_>) -> Wrong {
 /// A device spec that was understood, and what is known of the device without opening it.
 struct Device {
     spec: DeviceSpec,
-    prompt: Option<String>,
+    interpreter: OwnInterpreter,
     identity: Option<String>,
 }
 
@@ -187,7 +187,10 @@ fn port(
             let device = spec.device().map_err(wrong)?;
             Ok(Device {
                 spec,
-                prompt: device.prompt().map(str::to_owned),
+                interpreter: OwnInterpreter {
+                    profile: device.profile(),
+                    prompt: device.prompt().map(str::to_owned),
+                },
                 identity: device.identity(),
             })
         },
@@ -214,7 +217,7 @@ fn port(
         profile: interpreter::profile(
             values,
             raw.interpreter.as_ref(),
-            device.as_ref().map(|device| device.prompt.as_deref()),
+            device.as_ref().map(|device| &device.interpreter),
         ),
         sequences: sequences(values, &raw.sequences),
         byte_pacing: std::time::Duration::ZERO,

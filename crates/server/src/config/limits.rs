@@ -53,16 +53,17 @@ pub(super) const ASK_WAIT: Limit<Duration> = Limit::new(
 pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 
 // [port.interpreter]
-pub(super) const LINES: Limit<usize> = Limit::new(1, 1, 10_000);
-pub(super) const QUIET: Limit<Duration> =
-    Limit::new(Duration::from_millis(50), MILLISECOND, MINUTE);
+pub(super) const LINES: RangeInclusive<usize> = 1..=10_000;
+pub(super) const QUIET: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
 pub(super) const TIMEOUT: Limit<Duration> = Limit::new(
     Duration::from_secs(2),
     MILLISECOND,
     uartnet_hub::LONGEST_TIMEOUT,
 );
 pub(super) const MAX_REPLY: Limit<usize> = Limit::new(MIB, 1, 64 * MIB);
-/// The longest prompt, in bytes.
+/// The longest prompt, mark and beginning of a line, in bytes.
 pub(super) const PROMPT: usize = 256;
+/// How many beginnings of unsolicited lines there may be.
+pub(super) const UNSOLICITED: usize = 256;
 /// The longest end of line, in bytes.
 pub(super) const EOL: usize = 16;

@@ -69,8 +69,14 @@ pub(super) struct RawPort {
 pub(super) struct RawInterpreter {
     pub(super) profile: Option<Written>,
     pub(super) prompt: Option<Written>,
+    pub(super) prompt_regex: Option<Written>,
     pub(super) lines: Option<Written>,
     pub(super) quiet: Option<Written>,
+    pub(super) until: Option<Written>,
+    pub(super) until_regex: Option<Written>,
+    pub(super) unsolicited: Option<Spanned<Vec<Written>>>,
+    pub(super) error: Option<Written>,
+    pub(super) interrupt: Option<Written>,
     pub(super) eol: Option<Written>,
     pub(super) echo: Option<Written>,
     pub(super) timeout: Option<Written>,
@@ -205,6 +211,7 @@ fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
         "port" | "listen" | "gateway" | "interpreter" | "sequence" => {
             "this is a table, see docs/config.md"
         }
+        "unsolicited" => "write a list of how lines begin: [\"RING\", \"+CREG:\"]",
         "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]",
         _ => "write the value in quotes",
     };

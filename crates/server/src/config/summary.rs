@@ -52,6 +52,16 @@ fn sharing(hub: &HubConfig) -> String {
             "replies end after {} of quiet",
             values::duration_text(*quiet)
         ),
+        Some(
+            ReplyEnd::PromptLike(_)
+            | ReplyEnd::Until { .. }
+            | ReplyEnd::At { .. }
+            | ReplyEnd::RawRepl
+            | ReplyEnd::ModbusRtu { .. },
+        ) => match &hub.profile {
+            Some(profile) => format!("profile {}", profile.name),
+            None => String::new(),
+        },
     });
     if !hub.sequences.is_empty() {
         let names: Vec<&str> = hub

@@ -215,7 +215,7 @@ pub(super) fn read_from(text: &str) -> Result<ReadFrom, Wrong> {
     }
 }
 
-/// What ends a command: `cr`, `lf`, `crlf`, or the text itself with the escapes `\r \n \t \0 \e \\ \xHH`.
+/// What ends a command: `cr`, `lf`, `crlf`, or the text itself with escapes.
 pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
     match text {
         "cr" => return Ok(Bytes::from_static(b"\r")),
@@ -223,12 +223,42 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
         "crlf" => return Ok(Bytes::from_static(b"\r\n")),
         _ => {}
     }
-    let wrong = |what: &str| {
+    escaped(text, limits::EOL).map_err(|what| {
         Wrong::new(
             format!("\"{text}\" is not an end of line: {what}"),
             r#"write "cr", "lf", "crlf", or 1 to 16 bytes of text, in which \r \n \t \0 \e \\ and \xHH are escapes"#,
         )
-    };
+    })
+}
+
+/// What stops a command: `ctrl-c` or another letter, or the text itself with escapes.
+pub(super) fn interrupt(text: &str) -> Result<Bytes, Wrong> {
+    let control = text
+        .strip_prefix("ctrl-")
+        .map(|letter| match *letter.as_bytes() {
+            [letter] if letter.is_ascii_alphabetic() => Ok(Bytes::from(vec![letter & 0x1f])),
+            _ => Err("one letter follows ctrl-".to_owned()),
+        });
+    control.unwrap_or_else(|| escaped(text, limits::EOL)).map_err(|what| {
+        Wrong::new(
+            format!("\"{text}\" is not an interrupt: {what}"),
+            r#"write "ctrl-c", or 1 to 16 bytes of text, in which \r \n \t \0 \e \\ and \xHH are escapes"#,
+        )
+    })
+}
+
+/// What a reply ends with: text with escapes.
+pub(super) fn until(text: &str) -> Result<Bytes, Wrong> {
+    escaped(text, limits::PROMPT).map_err(|what| {
+        Wrong::new(
+            format!("\"{text}\" is not what a reply can end with: {what}"),
+            r#"write 1 to 256 bytes of text, in which \r \n \t \0 \e \\ and \xHH are escapes"#,
+        )
+    })
+}
+
+/// Text with the escapes `\r \n \t \0 \e \\ \xHH`, 1 to `most` bytes; or what is wrong with it.
+fn escaped(text: &str, most: usize) -> Result<Bytes, String> {
     let mut bytes = Vec::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -249,19 +279,19 @@ pub(super) fn eol(text: &str) -> Result<Bytes, Wrong> {
                     digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
                 match u8::from_str_radix(&digits, 16) {
                     Ok(byte) if two_digits => byte,
-                    _ => return Err(wrong("\\x must be followed by two hexadecimal digits")),
+                    _ => return Err("\\x must be followed by two hexadecimal digits".to_owned()),
                 }
             }
             Some(other) => {
-                return Err(wrong(&format!("there is no escape \\{}", other)));
+                return Err(format!("there is no escape \\{other}"));
             }
-            None => return Err(wrong("it ends in a single \\")),
+            None => return Err("it ends in a single \\".to_owned()),
         });
     }
     match bytes.len() {
-        1..=limits::EOL => Ok(bytes.into()),
-        0 => Err(wrong("it is empty")),
-        _ => Err(wrong("it is longer than 16 bytes")),
+        0 => Err("it is empty".to_owned()),
+        len if len > most => Err(format!("it is longer than {most} bytes")),
+        _ => Ok(bytes.into()),
     }
 }
 

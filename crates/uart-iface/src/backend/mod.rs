@@ -67,6 +67,12 @@ pub trait Device: fmt::Debug {
         None
     }
 
+    /// The name of the interpreter profile that a port without an `interpreter` section talks to it by, where the device
+    /// knows it by itself.
+    fn profile(&self) -> Option<&'static str> {
+        self.prompt().map(|_| "prompt")
+    }
+
     /// What all specs of one device have in common, where it can be opened only once: two devices of the same identity
     /// cannot both be open. `None`: each device made from a spec is one of its own (simulated boards are).
     fn identity(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use humantime::format_duration;
 use uartnet_hub::{AskOutcome, ControlError, Offset, Refusal};
-use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode};
+use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode, Reply};
 use uartnet_proto::plain::failure;
 
 /// How much of what a board had said before a failure is shown in a plain conversation, in bytes.
@@ -20,6 +20,8 @@ pub(super) struct Failure {
     pub(super) partial: Bytes,
     /// The write offset the next data must carry, where data was refused.
     pub(super) write_offset: Option<u64>,
+    /// The board's own words, where they are the failure.
+    pub(super) board: Option<Box<Replied>>,
 }
 
 impl Failure {
@@ -29,6 +31,7 @@ impl Failure {
             sentence: sentence.into(),
             partial: Bytes::new(),
             write_offset: None,
+            board: None,
         }
     }
 
@@ -49,12 +52,21 @@ impl Failure {
 
     /// The answer of a session.
     pub(super) fn answer(self) -> ErrorAnswer {
-        let partial = (!self.partial.is_empty()).then_some(Blob(self.partial));
-        ErrorAnswer {
-            error: self.code,
-            message: self.sentence,
-            partial,
+        let answer = ErrorAnswer {
+            partial: some(self.partial),
             write_offset: self.write_offset,
+            ..ErrorAnswer::new(self.code, self.sentence)
+        };
+        let Some(board) = self.board.map(|board| board.answer()) else {
+            return answer;
+        };
+        ErrorAnswer {
+            words: Some(board.reply),
+            from: Some(board.from),
+            to: Some(board.to),
+            took_us: Some(board.took_us),
+            unsolicited: board.unsolicited,
+            ..answer
         }
     }
 }
@@ -70,7 +82,7 @@ impl From<&Refusal> for Failure {
             Refusal::Busy { .. } => ErrorCode::Busy,
             Refusal::Waited { .. } => ErrorCode::Waited,
             Refusal::NoProfile => ErrorCode::NoProfile,
-            Refusal::NotOneLine => ErrorCode::BadCommand,
+            Refusal::Command(_) => ErrorCode::BadCommand,
             Refusal::NoSequence { .. } => ErrorCode::NoSequence,
             Refusal::TooLong { .. } => ErrorCode::BadMessage,
             Refusal::NotAttached => ErrorCode::NotOpen,
@@ -93,9 +105,28 @@ impl From<&ControlError> for Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replied {
     pub(super) reply: Bytes,
+    pub(super) unsolicited: Bytes,
     pub(super) from: Offset,
     pub(super) to: Offset,
     pub(super) took: Duration,
+}
+
+impl Replied {
+    /// The answer of a session.
+    pub(super) fn answer(self) -> Reply {
+        Reply {
+            reply: Blob(self.reply),
+            from: self.from.0,
+            to: self.to.0,
+            took_us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
+            unsolicited: some(self.unsolicited),
+        }
+    }
+}
+
+/// Nothing is not told.
+fn some(bytes: Bytes) -> Option<Blob> {
+    (!bytes.is_empty()).then_some(Blob(bytes))
 }
 
 /// How an ask ended.
@@ -103,28 +134,43 @@ pub(super) fn replied(outcome: AskOutcome) -> Result<Replied, Failure> {
     Err(match outcome {
         AskOutcome::Reply {
             reply,
+            unsolicited,
             from,
             to,
             took,
         } => {
             return Ok(Replied {
                 reply,
+                unsolicited,
                 from,
                 to,
                 took,
             });
         }
+        AskOutcome::BoardError(board) => Failure {
+            partial: board.before,
+            board: Some(Box::new(Replied {
+                reply: board.words,
+                unsolicited: board.unsolicited,
+                from: board.from,
+                to: board.to,
+                took: board.took,
+            })),
+            ..Failure::new(ErrorCode::BoardError, board.sentence)
+        },
         AskOutcome::TimedOut { partial, after } => Failure {
-            code: ErrorCode::Timeout,
-            sentence: format!("no whole reply within {}", format_duration(after)),
             partial,
-            write_offset: None,
+            ..Failure::new(
+                ErrorCode::Timeout,
+                format!("no whole reply within {}", format_duration(after)),
+            )
         },
         AskOutcome::DeviceLost { partial, reason } => Failure {
-            code: ErrorCode::DeviceLost,
-            sentence: format!("the device was lost before the reply was whole: {reason}"),
             partial,
-            write_offset: None,
+            ..Failure::new(
+                ErrorCode::DeviceLost,
+                format!("the device was lost before the reply was whole: {reason}"),
+            )
         },
         AskOutcome::Refused(refusal) => (&refusal).into(),
         AskOutcome::TooBig { limit } => Failure::new(

@@ -47,12 +47,7 @@ pub(super) fn say_answer(out: &mut Output, max_frame: usize, answer: Answer, id:
         let message = format!(
             "the answer takes a frame of {len} bytes, and the largest allowed has {max_frame}"
         );
-        let error = ErrorAnswer {
-            error: ErrorCode::TooBig,
-            message,
-            partial: None,
-            write_offset: None,
-        };
+        let error = ErrorAnswer::new(ErrorCode::TooBig, message);
         payload.clear();
         FromServer::Control(Answer::Error(error), id).encode(&mut payload);
     }
@@ -64,12 +59,7 @@ pub(super) fn say_error(out: &mut Output, error: ErrorCode, message: String) {
     say_answer(
         out,
         usize::MAX,
-        Answer::Error(ErrorAnswer {
-            error,
-            message,
-            partial: None,
-            write_offset: None,
-        }),
+        Answer::Error(ErrorAnswer::new(error, message)),
         None,
     );
 }
@@ -106,12 +96,7 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_fit_becomes_an_error_that_says_so() {
         let mut out = Output::new();
-        let answer = ErrorAnswer {
-            error: ErrorCode::Device,
-            message: "x".repeat(300),
-            partial: None,
-            write_offset: None,
-        };
+        let answer = ErrorAnswer::new(ErrorCode::Device, "x".repeat(300));
         say_answer(&mut out, 200, Answer::Error(answer), Some(4));
         let said = String::from_utf8(out.take()).unwrap();
         assert!(

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use uart_iface::{ErrorCounters, InputSignals, OutputSignals};
 use uartnet_hub::{
-    CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, ReplyEnd,
-    WritePolicy,
+    CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, WritePolicy,
 };
 use uartnet_hub::{Epoch, Offset};
 use uartnet_proto::message::{
@@ -167,18 +166,14 @@ fn summarise(port: &AllowedPort, info: &HubInfo) -> PortSummary {
 }
 
 fn profile_name(profile: Option<&Profile>) -> &'static str {
-    match profile.map(|profile| &profile.end) {
-        None | Some(ReplyEnd::None) => "none",
-        Some(ReplyEnd::Line { .. }) => "line",
-        Some(ReplyEnd::Prompt(_)) => "prompt",
-        Some(ReplyEnd::Quiet(_)) => "quiet",
-    }
+    profile.map_or("none", |profile| profile.name)
 }
 
 /// Which there are is in docs/wire.md.
 fn counters(info: &HubInfo, device: Option<ErrorCounters>) -> BTreeMap<String, u64> {
     let counters = &info.counters;
     let ours = [
+        ("asks_board_error", counters.asks_board_error),
         ("asks_cancelled", counters.asks_cancelled),
         ("asks_device_lost", counters.asks_device_lost),
         ("asks_failed", counters.asks_failed),

@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use uartnet_hub::{ActionDone, Ask, AskId, Control, ControlError, ControlId, Notice};
-use uartnet_proto::message::{Answer, Blob, Done, ErrorCode, Outputs, Reply};
+use uartnet_proto::message::{Answer, Done, ErrorCode, Outputs};
 
-use super::failure::{Failure, Replied, replied};
+use super::failure::{Failure, replied};
 use crate::gateway::PortClient;
 
 /// An answer, with the id of the request it answers.
@@ -111,7 +111,7 @@ impl Talk {
                     return Err(notice);
                 };
                 let answer = replied(outcome.clone())
-                    .map_or_else(failed, |replied| Answer::Reply(reply(replied)));
+                    .map_or_else(failed, |replied| Answer::Reply(replied.answer()));
                 Ok((answer, awaited.id))
             }
             Notice::ControlDone {
@@ -167,15 +167,6 @@ fn failed(failure: Failure) -> Answer {
 
 fn refused(error: &ControlError) -> Answer {
     failed(error.into())
-}
-
-fn reply(replied: Replied) -> Reply {
-    Reply {
-        reply: Blob(replied.reply),
-        from: replied.from.0,
-        to: replied.to.0,
-        took_us: u64::try_from(replied.took.as_micros()).unwrap_or(u64::MAX),
-    }
 }
 
 fn told(kind: &str, done: &ActionDone) -> Done {

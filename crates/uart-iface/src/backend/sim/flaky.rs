@@ -166,4 +166,8 @@ impl Board for Flaky {
     fn prompt(&self) -> Option<&str> {
         self.board.prompt()
     }
+
+    fn profile(&self) -> Option<&'static str> {
+        self.board.profile()
+    }
 }

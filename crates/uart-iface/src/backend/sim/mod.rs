@@ -96,6 +96,11 @@ pub trait Board: fmt::Debug {
     fn prompt(&self) -> Option<&str> {
         None
     }
+
+    /// The name of the interpreter profile it is talked to by, if it has an interpreter.
+    fn profile(&self) -> Option<&'static str> {
+        self.prompt().map(|_| "prompt")
+    }
 }
 
 /// Whether a board is plugged in.
@@ -173,6 +178,7 @@ impl Backend for Sim {
         Ok(Box::new(SimDevice {
             spec: spec.to_owned(),
             prompt: board.prompt().map(str::to_owned),
+            profile: board.profile(),
             pace,
             board: Rc::new(RefCell::new(board)),
         }))
@@ -193,6 +199,7 @@ fn unknown_board(name: &str) -> String {
 struct SimDevice {
     spec: String,
     prompt: Option<String>,
+    profile: Option<&'static str>,
     pace: Pace,
     board: SharedBoard,
 }
@@ -230,5 +237,9 @@ impl Device for SimDevice {
 
     fn prompt(&self) -> Option<&str> {
         self.prompt.as_deref()
+    }
+
+    fn profile(&self) -> Option<&'static str> {
+        self.profile
     }
 }

@@ -265,4 +265,8 @@ impl Board for Noisy {
     fn prompt(&self) -> Option<&str> {
         self.board.prompt()
     }
+
+    fn profile(&self) -> Option<&'static str> {
+        self.board.profile()
+    }
 }
