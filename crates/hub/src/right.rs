@@ -74,6 +74,14 @@ impl Access {
     }
 }
 
+impl Access {
+    /// The access of this name.
+    pub fn named(name: &str) -> Option<Access> {
+        let all = [Access::Read, Access::Write, Access::Admin];
+        all.into_iter().find(|access| access.to_string() == name)
+    }
+}
+
 impl fmt::Display for Right {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -156,6 +156,11 @@ impl FrameDecoder {
         }
     }
 
+    /// From the next frame on, frames longer than `max_frame` bytes (at least 2) are refused.
+    pub fn set_max_frame(&mut self, max_frame: usize) {
+        self.max_frame = max_frame.max(2);
+    }
+
     /// How many bytes wait for the rest of their frame, or for [`FrameDecoder::poll_frame`].
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.taken

@@ -342,6 +342,7 @@ fn answers_are_these_bytes() {
             server: "uartd 0.1.0".into(),
             epoch: "00c0ffee00c0ffee".into(),
             max_frame: 65_536,
+            identity: None,
         }),
         None,
     );
@@ -649,6 +650,7 @@ fn error_codes_are_these_names() {
         "absent",
         "device-lost",
         "device",
+        "unauthorized",
         "forbidden",
         "read-only",
         "leased",

@@ -527,7 +527,7 @@ fn request() -> BoxedStrategy<Request> {
     prop_oneof![
         (text(), of(text()), of(text())).prop_map(|(hello, token, client)| Request::Hello(Hello {
             hello,
-            token,
+            token: token.map(Secret::from),
             client
         })),
         text().prop_map(|list| Request::List(List { list })),
@@ -571,14 +571,15 @@ fn request() -> BoxedStrategy<Request> {
 
 fn answer() -> BoxedStrategy<Answer> {
     prop_oneof![
-        (text(), text(), text(), text(), any::<u64>()).prop_map(
-            |(welcome, gateway, server, epoch, max_frame)| {
+        (text(), text(), text(), text(), any::<u64>(), of(text())).prop_map(
+            |(welcome, gateway, server, epoch, max_frame, identity)| {
                 Answer::Welcome(Welcome {
                     welcome,
                     gateway,
                     server,
                     epoch,
                     max_frame,
+                    identity,
                 })
             }
         ),

@@ -5,15 +5,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio_util::task::TaskTracker;
-use uartnet_hub::Access;
-
-use crate::access::{Identity, Visitor};
+use crate::access::{Arrival, Gate, Guarded, Identity, Origin, Visitor};
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Ending, Stream};
 use crate::endpoint::{Connection, EndpointKind};
-use crate::gateway::Gateway;
 use crate::nudge::Nudge;
+use tokio_util::task::TaskTracker;
 
 /// How many refused clients are answered at once; more than these are just closed.
 const REFUSED_AT_ONCE: usize = 64;
@@ -28,7 +25,7 @@ pub(crate) struct Offer {
 /// Lets clients in, and counts those that are there.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    gateway: Rc<Gateway>,
+    gate: Rc<Gate>,
     connections: TaskTracker,
     served: Cell<usize>,
     refused: Cell<usize>,
@@ -47,15 +44,20 @@ pub(crate) struct CutShort {
 
 impl Admission {
     /// Nobody is there yet.
-    pub(crate) fn new(gateway: Rc<Gateway>, max_connections: usize) -> Admission {
+    pub(crate) fn new(gate: Rc<Gate>, max_connections: usize) -> Admission {
         Admission {
-            gateway,
+            gate,
             connections: TaskTracker::new(),
             served: Cell::new(0),
             refused: Cell::new(0),
             max_connections,
             cut: Cell::default(),
         }
+    }
+
+    /// Where everybody comes through.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// How many clients are served.
@@ -82,8 +84,25 @@ impl Admission {
             return;
         }
         if self.served.get() >= self.max_connections {
-            return self.refuse(stream, offer.config.endpoint, peer, ending.clone());
+            let limit = self.max_connections;
+            let why = format!("all {limit} connections of this gateway are in use");
+            return self.refuse(stream, offer.config.endpoint, &peer, &why, ending.clone());
         }
+        let endpoint = offer.config.endpoint;
+        let arrival = self.gate.arrive(
+            Instant::now(),
+            Origin::of(stream.address()),
+            peer.clone(),
+            endpoint.name(),
+            Identity::anonymous(offer.config.access),
+        );
+        let arrival = match arrival {
+            Ok(arrival) => arrival,
+            Err(crowded) => {
+                let why = crowded.to_string();
+                return self.refuse(stream, endpoint, &peer, &why, ending.clone());
+            }
+        };
         let record = Record {
             served: Counted::new(self, |admission| &admission.served),
             protocol: offer.config.endpoint.name(),
@@ -93,28 +112,22 @@ impl Admission {
         tracing::debug!(peer = record.peer, protocol = record.protocol, "connected");
         let (offer, ending) = (offer.clone(), ending.clone());
         self.connections
-            .spawn_local(converse(stream, offer, ending, record));
+            .spawn_local(converse(stream, arrival, offer, ending, record));
     }
 
     fn refuse(
         self: &Rc<Self>,
         stream: Stream,
         endpoint: &'static dyn EndpointKind,
-        peer: String,
+        peer: &str,
+        why: &str,
         ending: Ending,
     ) {
-        let limit = self.max_connections;
-        tracing::warn!(
-            peer,
-            limit,
-            "refused: as many connections as are allowed are open"
-        );
+        tracing::warn!(peer, "refused: {why}");
         if self.refused.get() >= REFUSED_AT_ONCE {
             return;
         }
-        let answer = endpoint.busy(&format!(
-            "all {limit} connections of this gateway are in use"
-        ));
+        let answer = endpoint.busy(why);
         let refused = Counted::new(self, |admission| &admission.refused);
         self.connections.spawn_local(async move {
             conn_task::refuse(stream, answer, ending).await;
@@ -124,23 +137,28 @@ impl Admission {
 }
 
 /// All there is to one admitted client, from who it is to its end.
-async fn converse(stream: Stream, offer: Rc<Offer>, ending: Ending, mut record: Record) {
+async fn converse(
+    stream: Stream,
+    arrival: Arrival,
+    offer: Rc<Offer>,
+    ending: Ending,
+    mut record: Record,
+) {
     let ListenerConfig {
         endpoint,
         port,
         stream: options,
         ..
     } = &offer.config;
-    let gateway = record.served.admission.gateway.clone();
     let nudge = Rc::<Nudge>::default();
-    // Until there are credentials, the configuration admits local clients only.
-    let identity = Identity::anonymous(Some(Access::Admin));
+    let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
     let connection = Connection {
-        visitor: Visitor::new(gateway, record.peer.clone(), identity, nudge.clone()),
+        visitor: visitor.clone(),
         port: port.clone(),
         options: options.clone(),
     };
     let session = endpoint.session(Instant::now(), connection);
+    let session = Box::new(Guarded::new(visitor, session));
     let end = conn_task::serve(stream, session, nudge, ending, &mut record.account).await;
     if let Err(error) = end {
         tracing::debug!(peer = record.peer, %error, "connection lost");

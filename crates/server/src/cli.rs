@@ -10,6 +10,7 @@ use uart_iface::backend::{BACKENDS, sim::BOARDS};
 use crate::config::{DEFAULT_LISTENER, DEFAULT_PORT, Given, SETTINGS};
 use crate::endpoint::ENDPOINTS;
 use crate::telemetry;
+use crate::token_command::TokenCommand;
 
 /// Puts the UART of any microcontroller board on the network
 #[derive(Debug, Parser)]
@@ -42,6 +43,15 @@ pub enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Make, list and revoke the tokens by which clients say who they are
+    #[command(
+        after_help = "Examples:\n  uartd token create anna --access admin\n  uartd token list\n  uartd token revoke anna"
+    )]
+    Token {
+        /// What to do
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// List the serial devices of this machine, and what can be used without one
     #[command(after_help = "Examples:\n  uartd devices\n  uartd devices --json\n\n\
         Write the first column into a configuration: it is the most stable name the device has.")]
@@ -70,6 +80,10 @@ pub struct Serve {
     #[arg(long, requires = "listen")]
     pub insecure: bool,
 
+    /// The file of tokens [default: tokens.toml in the state directory]
+    #[arg(long, value_name = "PATH")]
+    pub tokens: Option<PathBuf>,
+
     /// The gateway's name, as clients see it [default: this machine's name]
     #[arg(long)]
     pub name: Option<String>,
@@ -96,6 +110,7 @@ impl Serve {
         Given {
             file: self.config.clone(),
             name: self.name.clone(),
+            tokens: self.tokens.clone(),
             listen: self.listen.clone(),
             insecure: self.insecure,
             ports: self.ports.clone(),
@@ -183,7 +198,7 @@ mod tests {
             );
             seen += 1;
         }
-        assert_eq!(seen, 2);
+        assert_eq!(seen, 3);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::Shutdown as Half;
+use std::net::{IpAddr, Shutdown as Half};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -310,6 +310,14 @@ impl Stream {
                 Some(pid) => format!("pid {pid}"),
                 None => "a local process".to_owned(),
             },
+        }
+    }
+
+    /// The IP address at the other end, if it has one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().ok().map(|peer| peer.ip()),
+            Stream::Unix(_) => None,
         }
     }
 

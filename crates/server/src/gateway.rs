@@ -9,9 +9,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use uart_iface::{ErrorCounters, LineSettings, Port, PortName};
-use uartnet_hub::{Attach, Attached, ClientId, Epoch, Hub, HubInfo, Notice, Profile};
+use uartnet_hub::{
+    Ask, AskId, Attach, Attached, ClientId, Control, ControlId, Epoch, Hub, HubInfo, Notice,
+    Profile, Refusal, Right,
+};
 
+use crate::access::Overseer;
 use crate::config::{Config, PortConfig};
 use crate::nudge::Nudge;
 
@@ -180,6 +185,7 @@ impl PortHandle {
             PortClient {
                 port: self.clone(),
                 id: attached.client,
+                overseer: None,
             },
             attached,
         )
@@ -268,12 +274,84 @@ impl PortHandle {
 pub struct PortClient {
     port: Rc<PortHandle>,
     id: ClientId,
+    /// Who writes down what it does.
+    overseer: Option<Overseer>,
 }
 
 impl PortClient {
     /// The port it is a client of.
     pub fn port(&self) -> &Rc<PortHandle> {
         &self.port
+    }
+
+    /// The same client, with somebody who writes down what it does.
+    pub(crate) fn overseen_by(mut self, overseer: Overseer) -> PortClient {
+        self.overseer = Some(overseer);
+        self
+    }
+
+    /// [`Hub::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&self, now: Instant, bytes: Bytes) -> Result<(), Refusal> {
+        self.see(now, Right::Write);
+        self.with_lease(now, |hub, id| hub.write(now, id, bytes))
+    }
+
+    /// [`Hub::ask`].
+    pub fn ask(&self, now: Instant, ask: Ask) -> AskId {
+        self.see(now, Right::Ask);
+        self.with_hub(now, |hub, id| hub.ask(now, id, ask))
+    }
+
+    /// [`Hub::control`].
+    pub fn control(&self, now: Instant, control: Control) -> ControlId {
+        if let Some(overseer) = &self.overseer {
+            overseer.see_control(now, self.port.name(), &control);
+        }
+        self.with_hub(now, |hub, id| hub.control(now, id, control))
+    }
+
+    /// [`Hub::take_lease`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_lease(&self, now: Instant) -> Result<(), Refusal> {
+        self.see(now, Right::Write);
+        self.with_lease(now, |hub, id| hub.take_lease(now, id))
+    }
+
+    /// [`Hub::steal_lease`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn steal_lease(&self, now: Instant) -> Result<(), Refusal> {
+        self.see(now, Right::Steal);
+        self.with_lease(now, |hub, id| hub.steal_lease(now, id))
+    }
+
+    fn see(&self, now: Instant, right: Right) {
+        if let Some(overseer) = &self.overseer {
+            overseer.see(now, self.port.name(), right);
+        }
+    }
+
+    /// [`PortClient::with_hub`] for what may make this client the holder of the lease.
+    fn with_lease<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub, ClientId) -> R) -> R {
+        let (result, before, is_mine) = self.with_hub(now, |hub, id| {
+            let before = hub.lease_holder();
+            let label = before
+                .filter(|holder| *holder != id)
+                .map(|holder| hub.label(holder));
+            let result = speak(hub, id);
+            let is_mine = hub.lease_holder() == Some(id) && before != Some(id);
+            (result, label, is_mine)
+        });
+        if let Some(overseer) = self.overseer.as_ref().filter(|_| is_mine) {
+            overseer.see_lease(now, self.port.name(), before.as_deref());
+        }
+        result
     }
 
     /// Lets this client speak to the hub.

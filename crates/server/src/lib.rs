@@ -20,6 +20,7 @@ mod scratch;
 pub mod stdio;
 mod supervisor;
 pub mod telemetry;
+pub mod token_command;
 
 pub use listener::{BindError, Listening};
 pub use supervisor::{RunError, Shutdown, Summary, run, runtime};

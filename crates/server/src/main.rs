@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Some(Command::Check { file }) => check(file),
         Some(Command::Devices { json: true }) => print(&devices::json(&found_devices())),
         Some(Command::Devices { json: false }) => print(&devices::table(&found_devices())),
+        Some(Command::Token { command }) => command.run().map(|()| ExitCode::SUCCESS),
         None => serve(cli.serve),
     };
     match result {

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use uart_iface::SpecError;
 use uartnet_hub::Epoch;
 
+use crate::access::{Audit, Clock, Event, Gate, Rules, TokenFileError, keep_fresh};
 use crate::admission::{Admission, Offer};
 use crate::config::{Config, ListenerConfig};
 use crate::conn_task::Ending;
@@ -82,6 +83,12 @@ pub enum RunError {
     /// A device.
     #[error(transparent)]
     Device(#[from] SpecError),
+    /// The file of tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] io::Error),
 }
 
 /// The runtime [`run`] needs: everything on one thread.
@@ -140,16 +147,18 @@ impl Daemon {
             stop: shutdown.stop.clone(),
             cut: shutdown.cut.child_token(),
         };
+        let gate = gate(&config, &gateway)?;
         let mut ports = Vec::new();
         for (config, handle) in config.ports.iter().zip(gateway.ports()) {
             ports.push(KeptPort::start(handle, &config.device, &ending.cut)?);
         }
-        let admission = Rc::new(Admission::new(
-            gateway.clone(),
-            config.gateway.max_connections,
-        ));
+        let admission = Rc::new(Admission::new(gate.clone(), config.gateway.max_connections));
+        let fresh = keep_fresh(gate.clone());
+        let cut = ending.cut.clone();
+        spawn_local(async move { cut.run_until_cancelled(fresh).await });
         let mut listeners = Vec::new();
         for (listener, config) in bound {
+            warn_insecure(&gate, &config);
             listening(&Listening {
                 protocol: config.endpoint.name(),
                 address: listener.address().clone(),
@@ -203,6 +212,8 @@ impl Daemon {
     }
 
     fn account(&self) -> Summary {
+        let date = SystemTime::now();
+        self.admission.gate().audit().record(date, &Event::Stopped);
         let cut = self.admission.cut_short();
         let mut summary = Summary {
             connections_cut: cut.connections,
@@ -224,6 +235,41 @@ impl Daemon {
         );
         summary
     }
+}
+
+/// The gate that this configuration wants.
+fn gate(config: &Config, gateway: &Rc<Gateway>) -> Result<Rc<Gate>, RunError> {
+    let config = &config.gateway;
+    let rules = Rules {
+        hello_timeout: config.hello_timeout,
+        max_unauthenticated: config.max_unauthenticated,
+    };
+    let audit = Audit::open(config.audit.clone())?;
+    let tokens = config.tokens.clone();
+    let gate = Gate::new(gateway.clone(), Clock::System, rules, tokens, audit)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let event = Event::Started { version };
+    gate.audit().record(SystemTime::now(), &event);
+    Ok(gate)
+}
+
+/// What was permitted on purpose is said at every start, so that nobody forgets it.
+fn warn_insecure(gate: &Gate, config: &ListenerConfig) {
+    if !config.insecure {
+        return;
+    }
+    let (protocol, address) = (config.endpoint.name(), config.address.to_string());
+    let access = config.access.map_or("no".to_owned(), |it| it.to_string());
+    tracing::warn!(
+        protocol,
+        address,
+        "insecure = true: whoever reaches this listener has {access} access without a credential, and nothing is encrypted"
+    );
+    let event = Event::Insecure {
+        protocol,
+        address: &address,
+    };
+    gate.audit().record(SystemTime::now(), &event);
 }
 
 /// A listener that accepts, until the daemon stops.

@@ -73,7 +73,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 42);
+    assert_eq!(tried, 47);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 23);
+    assert_eq!(tried, 26);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn each_range_is_the_range() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 14);
+    assert_eq!(tried, 16);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn every_option_and_setting_of_the_command_line_is_documented() {
             options += 1;
         }
     }
-    assert_eq!(options, 5);
+    assert_eq!(options, 6);
 
     let given = Given {
         ports: vec!["a=/dev/ttyUSB0,no-such-key=1".into()],

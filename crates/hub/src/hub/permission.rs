@@ -131,7 +131,13 @@ impl Hub {
         denied.refusal(has, |holder| self.label(holder))
     }
 
-    pub(super) fn label(&self, client: ClientId) -> String {
+    /// Who holds the lease.
+    pub fn lease_holder(&self) -> Option<ClientId> {
+        self.arbiter.holder()
+    }
+
+    /// What this client is called; empty if it has left.
+    pub fn label(&self, client: ClientId) -> String {
         self.clients
             .get(&client)
             .map(|client| client.label.clone())

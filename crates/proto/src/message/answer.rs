@@ -59,6 +59,9 @@ pub struct Welcome {
     pub epoch: String,
     /// The longest frame either side may send on this connection, in bytes, prefix included.
     pub max_frame: u64,
+    /// The name of the credential that was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// `{"ports":[…]}`

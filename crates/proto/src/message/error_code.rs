@@ -57,6 +57,8 @@ error_codes! {
     DeviceLost = "device-lost",
     /// The device cannot do that, or failed doing it.
     Device = "device",
+    /// Whoever this is is not let in: a credential is missing, or not in force. The connection closes.
+    Unauthorized = "unauthorized",
     /// The credential does not allow that.
     Forbidden = "forbidden",
     /// The port is read-only.

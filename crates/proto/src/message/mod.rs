@@ -13,6 +13,7 @@ mod error_code;
 mod event;
 mod kind;
 mod request;
+mod secret;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
@@ -24,6 +25,7 @@ pub use error::MessageError;
 pub use error_code::ErrorCode;
 pub use event::{Event, GapWhy};
 pub use request::*;
+pub use secret::Secret;
 
 use crate::text::shown;
 use kind::{Head, Id, Kinds, bad_field, kinds};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Blob, kinds};
+use super::{Blob, Secret, kinds};
 
 /// What a client can ask for; the kind key is the field named like the variant.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +63,7 @@ pub struct Hello {
     pub hello: String,
     /// A credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// The program that speaks, for the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,

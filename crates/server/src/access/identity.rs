@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::rc::Rc;
 
 use uart_iface::PortName;
 use uartnet_hub::Access;
+
+use super::token::Token;
 
 /// Somebody who has connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +19,12 @@ pub struct Identity {
 }
 
 /// How somebody says who they are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// Not at all.
     Anonymous,
-    /// By a token of this name.
-    Token(String),
+    /// By this token.
+    Token(Rc<Token>),
 }
 
 /// What somebody may do.
@@ -84,7 +87,7 @@ impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Credential::Anonymous => f.write_str("anonymous"),
-            Credential::Token(name) => write!(f, "token {name}"),
+            Credential::Token(token) => write!(f, "token {}", token.name),
         }
     }
 }

@@ -6,8 +6,28 @@
 //! gives the hub the access this identity has there. What each access is enough for is one table,
 //! [`uartnet_hub::Right::needs`], and the hub decides by it.
 
+//!
+//! The way in is the [`Gate`]: it knows the tokens, bounds those who have not said who they are, and shows out whose token
+//! is no longer in force, through the `Guarded` conversation that every endpoint's session is wrapped in.
+
+mod audit;
+mod crowd;
+mod fresh;
+mod gate;
+mod guard;
 mod identity;
+mod overseer;
+mod token;
+mod token_file;
 mod visitor;
 
+pub use audit::{Audit, AuditTo, Event, Who};
+pub use crowd::Origin;
+pub(crate) use fresh::keep_fresh;
+pub use gate::{Arrival, Clock, Crowded, Gate, Rules};
+pub use guard::Guarded;
 pub use identity::{Credential, Grant, Identity, Scope};
-pub use visitor::{AllowedPort, Visitor, Wish};
+pub(crate) use overseer::Overseer;
+pub use token::{Fingerprint, NotInForce, Secret, Token, Tokens};
+pub use token_file::{TokenFile, TokenFileError, default_path, read};
+pub use visitor::{AllowedPort, Farewell, Visitor, Wish};

@@ -1,25 +1,67 @@
-//! One connection's view of the gateway: the ports its identity may see, and the way to become a client of one.
-//! Not what is then said to the hub.
+//! One connection's view of the gateway: who it is, the ports it may see, and the way to become a client of one. Not what
+//! is then said to the hub.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uart_iface::{ErrorCounters, LineSettings, PortName};
-use uartnet_hub::{Access, Attach, Attached, Epoch, HubInfo, OnLag, Profile, ReadFrom};
+use uartnet_hub::{Access, Attach, Attached, Epoch, HubInfo, OnLag, Profile, ReadFrom, Right};
 
-use super::identity::{Credential, Identity};
-use crate::gateway::{Gateway, PortClient, PortHandle};
+use super::audit::{Event, Who};
+use super::crowd::Origin;
+use super::gate::{Arrival, Gate, Place};
+use super::identity::{Grant, Identity};
+use super::overseer::Overseer;
+use super::token::NotInForce;
+use crate::gateway::{PortClient, PortHandle};
 use crate::nudge::Nudge;
+
+/// A token's end is looked at at least this often: dates can be set, and instants stand still while a machine sleeps.
+const LOOK_AT_DATE: Duration = Duration::from_secs(60);
+
+/// How many refusals of one connection are written down one by one.
+const REFUSED_TOLD: usize = 32;
 
 /// Somebody who has connected, and what they see of the gateway.
 #[derive(Debug)]
 pub struct Visitor {
-    gateway: Rc<Gateway>,
+    gate: Rc<Gate>,
+    origin: Origin,
     /// Where they are.
     peer: String,
+    protocol: &'static str,
     identity: RefCell<Identity>,
+    /// While they have not said who they are.
+    place: RefCell<Option<Place>>,
+    /// When the date is to be looked at next, because the token has an end.
+    look_at: Cell<Option<Instant>>,
+    leaving: RefCell<Option<Leaving>>,
+    admitted: Cell<bool>,
+    refused: RefCell<Refused>,
+    /// When anything was last done, for what must be written down without a clock.
+    latest: Cell<Instant>,
     nudge: Rc<Nudge>,
+}
+
+/// They are shown out.
+#[derive(Debug, Clone)]
+struct Leaving {
+    farewell: Farewell,
+    /// When they are told.
+    at: Instant,
+}
+
+/// What somebody is told last who is not, or no longer, let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell(String);
+
+/// What somebody was refused.
+#[derive(Debug, Default)]
+struct Refused {
+    told: Vec<(PortName, Right)>,
+    more: u64,
 }
 
 /// A port that a visitor may see.
@@ -46,34 +88,52 @@ pub struct Wish {
 }
 
 impl Visitor {
-    /// Somebody has connected from `peer`; `nudge` is rung when there is something to tell them.
-    pub fn new(
-        gateway: Rc<Gateway>,
-        peer: String,
-        identity: Identity,
-        nudge: Rc<Nudge>,
-    ) -> Rc<Visitor> {
-        Rc::new(Visitor {
-            gateway,
+    /// Somebody has come in through the gate; `nudge` is rung when there is something to tell them.
+    pub fn new(now: Instant, arrival: Arrival, nudge: Rc<Nudge>) -> Rc<Visitor> {
+        let Arrival {
+            gate,
+            origin,
             peer,
+            protocol,
+            identity,
+            place,
+        } = arrival;
+        let visitor = Rc::new(Visitor {
+            gate,
+            origin,
+            peer,
+            protocol,
             identity: RefCell::new(identity),
+            place: RefCell::new(place),
+            look_at: Cell::new(None),
+            leaving: RefCell::default(),
+            admitted: Cell::new(false),
+            refused: RefCell::default(),
+            latest: Cell::new(now),
             nudge,
-        })
+        });
+        visitor.gate.enter(&visitor);
+        if visitor.may_see_anything() {
+            visitor.admit(now);
+        }
+        visitor
     }
+
+    // --- getters
 
     /// The gateway's name.
     pub fn gateway_name(&self) -> &str {
-        self.gateway.name()
+        self.gate.gateway().name()
     }
 
     /// Which life of the daemon this is.
     pub fn epoch(&self) -> Epoch {
-        self.gateway.epoch()
+        self.gate.gateway().epoch()
     }
 
     /// The largest frame accepted or sent, in bytes.
     pub fn max_frame(&self) -> usize {
-        self.gateway.max_frame()
+        self.gate.gateway().max_frame()
     }
 
     /// Where they are, for logs.
@@ -81,16 +141,150 @@ impl Visitor {
         &self.peer
     }
 
+    /// The name of their credential; `None`: they have none.
+    pub fn name(&self) -> Option<String> {
+        let identity = self.identity.borrow();
+        identity
+            .credential
+            .token()
+            .map(|token| token.name.to_string())
+    }
+
+    /// Whether they may know of any port at all. Who may not must say who they are first.
+    pub fn may_see_anything(&self) -> bool {
+        self.identity.borrow().grant != Grant::Nothing
+    }
+
     /// The ports they may see, in the order of the configuration.
     pub fn ports(self: &Rc<Self>) -> Vec<AllowedPort> {
-        let ports = self.gateway.ports();
+        let ports = self.gate.gateway().ports();
         ports.iter().filter_map(|port| self.allow(port)).collect()
     }
 
     /// The port of this name, if they may see it. There is no telling a hidden port from one that does not exist.
     pub fn port(self: &Rc<Self>, name: &str) -> Option<AllowedPort> {
-        self.allow(&self.gateway.port(name)?)
+        self.allow(&self.gate.gateway().port(name)?)
     }
+
+    /// Whether they are being shown out: nothing they say is listened to.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.borrow().is_some()
+    }
+
+    /// What they are to be told last, once its time has come.
+    pub(crate) fn farewell(&self, now: Instant) -> Option<Farewell> {
+        let leaving = self.leaving.borrow();
+        let leaving = leaving.as_ref().filter(|leaving| leaving.at <= now)?;
+        Some(leaving.farewell.clone())
+    }
+
+    /// When [`Visitor::handle_timeout`] is due.
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        if let Some(leaving) = &*self.leaving.borrow() {
+            return Some(leaving.at);
+        }
+        let place = self.place.borrow();
+        place
+            .as_ref()
+            .map(|place| place.until)
+            .or(self.look_at.get())
+    }
+
+    // --- the world spoke
+
+    /// Time passed.
+    pub(crate) fn handle_timeout(&self, now: Instant) {
+        self.latest.set(now);
+        let late = self
+            .place
+            .borrow()
+            .as_ref()
+            .is_some_and(|place| place.until <= now);
+        if late {
+            return self.turn_away(now, "nobody has said who is there in time");
+        }
+        if self.look_at.get().is_some_and(|at| at <= now) {
+            self.handle_tokens_changed(now);
+        }
+    }
+
+    /// Their token may not be what it was, or the date has come.
+    pub(super) fn handle_tokens_changed(&self, now: Instant) {
+        let token = self.identity.borrow().credential.token().cloned();
+        let Some(token) = token.filter(|_| !self.is_leaving()) else {
+            return;
+        };
+        let date = self.gate.date(now);
+        match self.gate.still_has(&token, date) {
+            Err(why) => {
+                tracing::info!(peer = self.peer, "shown out: {why}");
+                self.show_out(now, &why.to_string());
+            }
+            Ok(()) => self.look_at.set(token.expires.map(|expires| {
+                let left = expires.duration_since(date).unwrap_or_default();
+                now + left.min(LOOK_AT_DATE)
+            })),
+        }
+    }
+
+    // --- commands
+
+    /// They say who they are, by a token. Whether they are let in; if not, they are told so in a while, and leave.
+    pub fn present(&self, now: Instant, secret: &str) -> bool {
+        match self.gate.check(now, secret) {
+            Ok(token) => {
+                *self.identity.borrow_mut() = token.identity();
+                *self.place.borrow_mut() = None;
+                self.admit(now);
+                self.handle_tokens_changed(now);
+                true
+            }
+            Err(why) => {
+                self.refuse_token(now, &why);
+                false
+            }
+        }
+    }
+
+    fn refuse_token(&self, now: Instant, why: &NotInForce) {
+        tracing::warn!(peer = self.peer, "not let in: {why}");
+        let event = Event::TurnedAway {
+            peer: &self.peer,
+            protocol: self.protocol,
+            why: &why.to_string(),
+        };
+        let audit = self.gate.audit();
+        audit.record_stranger(self.gate.date(now), &event);
+        let at = self.gate.handle_failure(now, self.origin);
+        self.show_out(at, "this token is not in force here");
+    }
+
+    /// They have not said who they are, and must.
+    pub fn turn_away(&self, now: Instant, why: &str) {
+        // As often as strangers like, so not for everybody who reads the log.
+        tracing::debug!(peer = self.peer, "not let in: {why}");
+        let event = Event::TurnedAway {
+            peer: &self.peer,
+            protocol: self.protocol,
+            why,
+        };
+        let audit = self.gate.audit();
+        audit.record_stranger(self.gate.date(now), &event);
+        self.show_out(now, why);
+    }
+
+    fn show_out(&self, at: Instant, why: &str) {
+        let farewell = Farewell(why.to_owned());
+        *self.leaving.borrow_mut() = Some(Leaving { farewell, at });
+        self.nudge.ring();
+    }
+
+    fn admit(&self, now: Instant) {
+        self.admitted.set(true);
+        self.record(now, |who| Event::Admitted { who });
+    }
+
+    // --- helpers
 
     fn allow(self: &Rc<Self>, port: &Rc<PortHandle>) -> Option<AllowedPort> {
         let access = self.identity.borrow().grant.on(port.name())?;
@@ -101,21 +295,45 @@ impl Visitor {
         })
     }
 
+    /// Writes down something that was refused them. The first time of each kind: a client may try for ever.
+    pub(super) fn note_refused(&self, now: Instant, port: &PortName, right: Right, has: Access) {
+        let kind = (port.clone(), right);
+        let mut refused = self.refused.borrow_mut();
+        if refused.told.contains(&kind) || refused.told.len() >= REFUSED_TOLD {
+            refused.more += 1;
+            return;
+        }
+        refused.told.push(kind);
+        let why = format!("needs {} access, has {has}", right.needs());
+        self.record(now, |who| Event::Refused {
+            who,
+            port: port.as_str(),
+            right: right.as_str(),
+            why: &why,
+        });
+    }
+
+    pub(super) fn record<'a>(&'a self, now: Instant, event: impl FnOnce(Who<'a>) -> Event<'a>) {
+        self.latest.set(now);
+        let who = Who {
+            peer: &self.peer,
+            protocol: self.protocol,
+            credential: self.identity.borrow().credential.clone(),
+        };
+        self.gate.audit().record(self.gate.date(now), &event(who));
+    }
+
     /// The name of a writer of theirs: nobody can take over what somebody else wrote under the same name.
     fn writer(&self, name: &str) -> String {
-        let owner = match &self.identity.borrow().credential {
-            Credential::Anonymous => String::new(),
-            Credential::Token(token) => token.clone(),
-        };
         // No name of a credential holds a NUL.
-        format!("{owner}\0{name}")
+        format!("{}\0{name}", self.name().unwrap_or_default())
     }
 
     /// Who it is, for logs and for other clients' refusals.
     fn label(&self) -> String {
-        match &self.identity.borrow().credential {
-            Credential::Anonymous => self.peer.clone(),
-            Credential::Token(name) => format!("{name} ({})", self.peer),
+        match self.name() {
+            None => self.peer.clone(),
+            Some(name) => format!("{name} ({})", self.peer),
         }
     }
 }
@@ -175,6 +393,33 @@ impl AllowedPort {
             can_carry_gap: wish.can_carry_gap,
             writer: wish.writer.map(|name| self.visitor.writer(&name)),
         };
-        self.port.attach(now, attach, &self.visitor.nudge)
+        let access = attach.access;
+        let (client, attached) = self.port.attach(now, attach, &self.visitor.nudge);
+        let overseer = Overseer {
+            visitor: self.visitor.clone(),
+            access,
+        };
+        (client.overseen_by(overseer), attached)
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        if self.admitted.get() {
+            let more_refused = self.refused.borrow().more;
+            let leaving = self.leaving.borrow().clone();
+            let why = leaving.map(|leaving| leaving.farewell.to_string());
+            self.record(self.latest.get(), |who| Event::Left {
+                who,
+                more_refused,
+                why: why.as_deref(),
+            });
+        }
+    }
+}
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

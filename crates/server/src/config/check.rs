@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use toml::Spanned;
 use uart_iface::{LineSettings, PortName};
-use uartnet_hub::{HubConfig, OnLag, Sequence, Step, WritePolicy};
+use uartnet_hub::{Access, HubConfig, OnLag, Sequence, Step, WritePolicy};
 
 use super::interpreter::{self, OwnInterpreter};
 use super::problem::{Place, Report, Source, Wrong};
@@ -14,6 +14,7 @@ use super::{
     Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, StreamOptions,
     WhenAbsent, limits, values,
 };
+use crate::access::AuditTo;
 use crate::endpoint::{ENDPOINTS, EndpointKind, PortNeed};
 
 /// Something that was written, and the text it stands in.
@@ -58,6 +59,21 @@ fn gateway(written: &[From<'_, RawGateway>], report: &mut Report) -> GatewayConf
         });
         values.set(&mut gateway.max_frame, &raw.max_frame, |text| {
             values::size(text, limits::MAX_FRAME.range())
+        });
+        values.set(&mut gateway.tokens, &raw.tokens, |text| {
+            values::path(text, "/var/lib/uartd/tokens.toml").map(Some)
+        });
+        values.set(&mut gateway.audit, &raw.audit, |text| match text {
+            "stderr" => Ok(AuditTo::Stderr),
+            path => values::path(path, "/var/log/uartd/audit.jsonl").map(AuditTo::File),
+        });
+        values.set(&mut gateway.hello_timeout, &raw.hello_timeout, |text| {
+            values::duration(text, limits::HELLO_TIMEOUT.range())
+        });
+        let limit = &limits::MAX_UNAUTHENTICATED;
+        let written = &raw.max_unauthenticated;
+        values.set(&mut gateway.max_unauthenticated, written, |text| {
+            values::count(text, limit.range())
         });
     }
     gateway
@@ -334,11 +350,12 @@ fn listeners(
             "address = \"127.0.0.1:8000\"",
             values::address,
         );
+        let access = access_of_listener(&mut values, raw, endpoint);
         let mut insecure = false;
         values.set(&mut insecure, &raw.insecure, values::flag);
         if let (Some(address), Some(written)) = (&address, &raw.address) {
             if !insecure && reaches_beyond_this_machine(address) {
-                values.add(written, insecure_wrong(address, source));
+                values.add(written, insecure_wrong(address, access, endpoint, source));
             }
             let place = Place {
                 source,
@@ -370,6 +387,7 @@ fn listeners(
                 address,
                 port,
                 insecure,
+                access,
             });
         }
     }
@@ -465,6 +483,31 @@ fn port_of_listener(
     })?
 }
 
+/// What clients without a credential may do. Beyond this machine only `insecure` lets anybody in, and then it means
+/// what it says unless something else is written.
+fn access_of_listener(
+    values: &mut Values<'_, '_>,
+    raw: &RawListener,
+    endpoint: Option<&dyn EndpointKind>,
+) -> Option<Access> {
+    let mut access = Some(Access::Admin);
+    values.set(&mut access, &raw.access, |text| {
+        values::word(text, "an access", values::ACCESS)
+    });
+    if let (None, Some(endpoint), Some(written)) = (access, endpoint, &raw.access)
+        && !endpoint.carries_token()
+    {
+        let problem = format!(
+            "nobody could use this listener: {} cannot carry a token",
+            endpoint.name()
+        );
+        let help = "write access = \"read\" or \"write\" for everybody who reaches it, or use uart forward \
+            or uart pty, which carry a token, with a uartnet listener";
+        values.add(written, Wrong::new(problem, help));
+    }
+    access
+}
+
 fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {
     match address {
         ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
@@ -472,17 +515,36 @@ fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {
     }
 }
 
-fn insecure_wrong(address: &ListenAddress, source: &Source) -> Wrong {
+fn insecure_wrong(
+    address: &ListenAddress,
+    access: Option<Access>,
+    endpoint: Option<&dyn EndpointKind>,
+    source: &Source,
+) -> Wrong {
     let (allow, example) = if source.is_argument {
-        ("give --insecure", ":8000")
+        (
+            "give --insecure to let anybody who reaches it use the ports",
+            ":8000",
+        )
+    } else if endpoint.is_some_and(|endpoint| endpoint.carries_token()) {
+        (
+            "write insecure = true below it, and access = \"none\" so that everybody needs a token \
+             (uartd token create NAME --access write); nothing is encrypted then",
+            "127.0.0.1:8000",
+        )
     } else {
-        ("write insecure = true below it", "127.0.0.1:8000")
+        (
+            "write insecure = true below it to let anybody who reaches it use the ports",
+            "127.0.0.1:8000",
+        )
+    };
+    let problem = match access {
+        Some(_) => "nothing asks them who they are",
+        None => "nothing hides their tokens on the way",
     };
     Wrong::new(
-        format!("{address} can be reached from other machines, and nothing asks them who they are"),
-        format!(
-            "listen on {example} or unix:PATH, or {allow} to let anybody who reaches it use the ports"
-        ),
+        format!("{address} can be reached from other machines, and {problem}"),
+        format!("listen on {example} or unix:PATH, or {allow}"),
     )
 }
 

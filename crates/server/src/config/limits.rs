@@ -38,6 +38,10 @@ pub(super) const MAX_CONNECTIONS: Limit<usize> = Limit::new(4096, 1, 1_000_000);
 pub(super) const MAX_FRAME: Limit<usize> =
     Limit::new(uartnet_proto::frame::DEFAULT_MAX_FRAME, 256, 16 * MIB);
 
+pub(super) const HELLO_TIMEOUT: Limit<Duration> =
+    Limit::new(Duration::from_secs(10), Duration::from_millis(100), MINUTE);
+pub(super) const MAX_UNAUTHENTICATED: Limit<usize> = Limit::new(256, 1, 1_000_000);
+
 // [[port]]; one GiB is also what a 32-bit machine can still address
 pub(super) const HISTORY: Limit<usize> = Limit::new(MIB, 1, 1024 * MIB);
 pub(super) const LEASE_IDLE: RangeInclusive<Duration> = SECOND..=DAY;

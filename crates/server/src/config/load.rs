@@ -21,6 +21,8 @@ pub struct Given {
     pub file: Option<PathBuf>,
     /// `--name NAME`.
     pub name: Option<String>,
+    /// `--tokens PATH`.
+    pub tokens: Option<PathBuf>,
     /// Each `--listen PROTO=ADDR[,PORT]`; they add to the file's.
     pub listen: Vec<String>,
     /// `--insecure`, for each `--listen`.
@@ -147,8 +149,11 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
             Wrong::new("there is no port in this configuration", help),
         );
     }
-    let config = check::check(&everything, &mut report);
+    let mut config = check::check(&everything, &mut report);
     report.result()?;
+    if let Some(path) = &given.tokens {
+        config.gateway.tokens = Some(path.clone());
+    }
     Ok(Loaded {
         config,
         default_port,

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use uart_iface::backend::{self, Device};
 use uart_iface::{LineSettings, PortName, SpecError};
-use uartnet_hub::{HubConfig, ReadFrom};
+use uartnet_hub::{Access, HubConfig, ReadFrom};
 
+use crate::access::AuditTo;
 use crate::endpoint::EndpointKind;
 
 pub(crate) use argument::SETTINGS;
@@ -49,6 +50,14 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// The largest frame accepted, in bytes. The default: 65,536.
     pub max_frame: usize,
+    /// The file of tokens. The default: [`crate::access::default_path`].
+    pub tokens: Option<PathBuf>,
+    /// Where the audit log goes. The default: nowhere.
+    pub audit: AuditTo,
+    /// How long a client that must say who it is has to do so. The default: 10 s.
+    pub hello_timeout: Duration,
+    /// How many such clients there may be at once, over all listeners. The default: 256.
+    pub max_unauthenticated: usize,
 }
 
 impl Default for GatewayConfig {
@@ -61,6 +70,10 @@ impl Default for GatewayConfig {
             drain: limits::DRAIN.default,
             max_connections: limits::MAX_CONNECTIONS.default,
             max_frame: limits::MAX_FRAME.default,
+            tokens: crate::access::default_path(),
+            audit: AuditTo::default(),
+            hello_timeout: limits::HELLO_TIMEOUT.default,
+            max_unauthenticated: limits::MAX_UNAUTHENTICATED.default,
         }
     }
 }
@@ -89,6 +102,8 @@ pub struct ListenerConfig {
     pub port: Option<PortName>,
     /// `insecure = true` was written out.
     pub insecure: bool,
+    /// What clients without a credential may do, on every port; `None`: they must have one.
+    pub access: Option<Access>,
     /// What the listener of a stream of bytes may be told besides.
     pub stream: StreamOptions,
 }
@@ -157,6 +172,7 @@ impl fmt::Debug for ListenerConfig {
             .field("address", &self.address)
             .field("port", &self.port)
             .field("insecure", &self.insecure)
+            .field("access", &self.access)
             .field("stream", &self.stream)
             .finish()
     }

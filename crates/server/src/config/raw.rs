@@ -39,6 +39,10 @@ pub(super) struct RawGateway {
     pub(super) drain: Option<Written>,
     pub(super) max_connections: Option<Written>,
     pub(super) max_frame: Option<Written>,
+    pub(super) tokens: Option<Written>,
+    pub(super) audit: Option<Written>,
+    pub(super) hello_timeout: Option<Written>,
+    pub(super) max_unauthenticated: Option<Written>,
 }
 
 /// `[[port]]`.
@@ -99,6 +103,7 @@ pub(super) struct RawListener {
     pub(super) address: Option<Written>,
     pub(super) port: Option<Written>,
     pub(super) insecure: Option<Written>,
+    pub(super) access: Option<Written>,
     pub(super) from: Option<Written>,
     pub(super) when_absent: Option<Written>,
     pub(super) banner: Option<Written>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use uart_iface::{FlowControl, suggest};
-use uartnet_hub::{OnLag, ReadFrom, WritePolicy};
+use uartnet_hub::{Access, OnLag, ReadFrom, WritePolicy};
 
 use super::problem::Wrong;
 use super::{ListenAddress, limits};
@@ -25,6 +25,13 @@ pub(super) const WRITE: &[(&str, WritePolicy)] = &[
     ("shared", WritePolicy::Shared),
     ("exclusive", WritePolicy::Exclusive),
     ("none", WritePolicy::None),
+];
+
+pub(super) const ACCESS: &[(&str, Option<Access>)] = &[
+    ("none", None),
+    ("read", Some(Access::Read)),
+    ("write", Some(Access::Write)),
+    ("admin", Some(Access::Admin)),
 ];
 
 pub(super) const ON_LAG: &[(&str, OnLag)] = &[
@@ -189,6 +196,17 @@ pub(super) fn listed(words: impl Iterator<Item = impl Display>) -> String {
 }
 
 /// Time between writes to the UART: `1ms/byte` or `50ms/line`. Gives the time after each byte, and after each line.
+/// The path of a file. One that is not absolute begins where the daemon was started.
+pub(super) fn path(text: &str, example: &str) -> Result<PathBuf, Wrong> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(Wrong::new(
+            format!("\"{text}\" is not the path of a file"),
+            format!("write e.g. \"{example}\""),
+        ));
+    }
+    Ok(text.into())
+}
+
 pub(super) fn pacing(text: &str) -> Result<(Duration, Duration), Wrong> {
     const HELP: &str = "write a time per byte or per line, e.g. \"1ms/byte\" or \"50ms/line\"";
     let Some((time, unit)) = text.split_once('/') else {

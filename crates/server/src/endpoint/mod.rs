@@ -17,7 +17,7 @@ pub use output::Output;
 
 use uart_iface::PortName;
 
-use crate::access::{AllowedPort, Visitor};
+use crate::access::{AllowedPort, Farewell, Visitor};
 use crate::config::StreamOptions;
 
 /// Every endpoint, in the order help and documentation show them. A new one is one file and one line here.
@@ -48,6 +48,11 @@ pub trait EndpointKind: Sync {
     /// The keys of its own that a listener may have, e.g. `from` ([`StreamOptions`]).
     fn options(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether a client can present a token over it.
+    fn carries_token(&self) -> bool {
+        false
     }
 
     /// The conversation with a client that has just connected.
@@ -105,6 +110,12 @@ pub trait Session: fmt::Debug {
 
     /// Whether it can take more input now. It can become true in [`Session::poll_output`].
     fn wants_input(&self) -> bool;
+
+    /// What is said last to a client that is shown out; empty where the protocol has no way to say it. The session is
+    /// dropped then.
+    fn farewell(&self, _farewell: &Farewell) -> Bytes {
+        Bytes::new()
+    }
 
     /// Whether, and how, the connection closes once the output is flushed.
     fn finished(&self) -> Option<Finish>;

@@ -206,12 +206,10 @@ impl Rfc2217Session {
             Control::HoldBreak(on) => Some(on),
             _ => None,
         };
-        let control = client.with_hub(now, |hub, id| {
-            if discards {
-                hub.skip_unread(now, id);
-            }
-            hub.control(now, id, control)
-        });
+        if discards {
+            client.with_hub(now, |hub, id| hub.skip_unread(now, id));
+        }
+        let control = client.control(now, control);
         self.doing = Some(Doing {
             control,
             sending_break,

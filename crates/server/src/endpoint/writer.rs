@@ -83,7 +83,7 @@ impl Writer {
     pub(super) fn resume(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
         let mut piece = self.held.clone();
         while !piece.is_empty() {
-            match client.with_hub(now, |hub, id| hub.write(now, id, piece.clone())) {
+            match client.write(now, piece.clone()) {
                 Ok(()) => {
                     self.next += piece.len() as u64;
                     self.held = self.held.split_off(piece.len());

@@ -2,14 +2,15 @@
 //! whether it happened, not the endpoint.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use uart_iface::{LineSettings, OutputChange};
 use uartnet_hub::{Access, Action, HubConfig, Right, Sequence, Step, WritePolicy};
-use uartnet_server::access::{Credential, Grant, Identity, Scope};
+use uartnet_server::access::{Credential, Grant, Identity, Scope, Secret, Token};
 use uartnet_server::config::StreamOptions;
 use uartnet_server::endpoint::ENDPOINTS;
 
-use crate::support::{Client, World, hub, interpreter};
+use crate::support::{Client, DATE, World, hub, interpreter};
 
 /// A way to speak to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,15 @@ fn ways(endpoint: &str) -> &'static [Way] {
 fn token(access: Access, ports: &[&str]) -> Identity {
     let names: BTreeSet<_> = ports.iter().map(|name| name.parse().unwrap()).collect();
     Identity {
-        credential: Credential::Token("ci".to_owned()),
+        credential: Credential::Token(Rc::new(Token {
+            name: "ci".parse().unwrap(),
+            fingerprint: Secret::generate().unwrap().fingerprint(),
+            access,
+            scope: Scope::All,
+            created: DATE,
+            expires: None,
+            revoked: None,
+        })),
         grant: Grant::Ports {
             access,
             scope: Scope::Only(names),

@@ -10,3 +10,4 @@ mod raw;
 mod rfc2217;
 mod session;
 mod support;
+mod tokens;

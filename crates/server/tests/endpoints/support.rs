@@ -1,7 +1,8 @@
 //! A gateway whose UART the test plays, and a client that is bytes and an invented clock.
 
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use uart_iface::{InputSignals, LineSettings, OutputSignals};
@@ -9,12 +10,14 @@ use uartnet_hub::{
     Access, Action, ActionDone, DeviceState, Epoch, HubConfig, OnLag, Profile, ReplyEnd,
     WritePolicy,
 };
-use uartnet_server::access::{Identity, Visitor};
+use uartnet_server::access::{Audit, Clock, Gate, Guarded, Identity, Origin, Rules, Visitor};
 use uartnet_server::config::{Config, DeviceSpec, GatewayConfig, PortConfig, StreamOptions};
 use uartnet_server::endpoint::{Connection, ENDPOINTS, Finish, Output, Session};
 use uartnet_server::gateway::{Gateway, PortHandle};
 use uartnet_server::nudge::Nudge;
 
+/// When tests begin.
+pub(crate) const DATE: SystemTime = SystemTime::UNIX_EPOCH;
 pub(crate) const EPOCH: u64 = 0x0123_4567_89ab_cdef;
 
 /// A hub's configuration with every bound small enough to be reached.
@@ -43,9 +46,25 @@ pub(crate) fn interpreter() -> HubConfig {
     }
 }
 
+/// A gate with small bounds. It is always the same date when a test begins.
+pub(crate) fn gate(
+    now: Instant,
+    gateway: &Rc<Gateway>,
+    tokens: Option<PathBuf>,
+    audit: Audit,
+) -> Rc<Gate> {
+    let rules = Rules {
+        hello_timeout: Duration::from_secs(10),
+        max_unauthenticated: 20,
+    };
+    let clock = Clock::From(now, DATE);
+    Gate::new(gateway.clone(), clock, rules, tokens, audit).unwrap()
+}
+
 /// A gateway with one port, `board0`, and the board that is behind it.
 pub(crate) struct World {
     pub(crate) gateway: Rc<Gateway>,
+    pub(crate) gate: Rc<Gate>,
     pub(crate) now: Instant,
 }
 
@@ -80,8 +99,10 @@ impl World {
             listeners: Vec::new(),
         };
         let now = Instant::now();
+        let gateway = Rc::new(Gateway::new(&config, Epoch(EPOCH), now));
         World {
-            gateway: Rc::new(Gateway::new(&config, Epoch(EPOCH), now)),
+            gate: gate(now, &gateway, None, Audit::default()),
+            gateway,
             now,
         }
     }
@@ -196,19 +217,21 @@ impl World {
         options: StreamOptions,
     ) -> Client {
         let nudge = Rc::<Nudge>::default();
+        let peer = "127.0.0.1:5122".to_owned();
         let mut endpoints = ENDPOINTS.iter();
         let endpoint = endpoints.find(|it| it.name() == protocol).unwrap();
+        let origin = Origin::of(None);
+        let arrival = self
+            .gate
+            .arrive(self.now, origin, peer, endpoint.name(), identity);
+        let visitor = Visitor::new(self.now, arrival.unwrap(), nudge.clone());
         let connection = Connection {
-            visitor: Visitor::new(
-                self.gateway.clone(),
-                "127.0.0.1:5122".into(),
-                identity,
-                nudge.clone(),
-            ),
+            visitor: visitor.clone(),
             port: port.map(|name| name.parse().unwrap()),
             options,
         };
         let session = endpoint.session(self.now, connection);
+        let session = Box::new(Guarded::new(visitor, session));
         Client { session, nudge }
     }
 }

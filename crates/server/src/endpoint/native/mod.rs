@@ -18,9 +18,15 @@ use uartnet_proto::plain::failure;
 use self::plain::Plain;
 use self::session::Conversation as SessionConversation;
 use super::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
+use crate::access::Farewell;
 
+/// How long the first frame of a client may be that has not said who it is, in bytes.
+const FIRST_FRAME: usize = 4096;
 /// How many asks and control operations of one connection may be unanswered.
 const OUTSTANDING: usize = 64;
+/// What a client is told that must say who it is and cannot in a plain conversation.
+const NO_PLAIN: &str = "this listener lets in who has a token, and a plain conversation cannot carry one; \
+    use a session (uart ask, with UART_TOKEN or uart login), or give the listener access = \"read\" or \"write\"";
 /// How many bytes of answers may wait for their socket before no more requests are looked at.
 const UNSAID: usize = 64 * 1024;
 /// How long a connection from which nothing more comes stays for its last bytes to be written. (Asks have a deadline of
@@ -42,6 +48,10 @@ impl EndpointKind for Native {
 
     fn port_need(&self) -> PortNeed {
         PortNeed::Optional
+    }
+
+    fn carries_token(&self) -> bool {
+        true
     }
 
     fn session(&self, _now: Instant, connection: Connection) -> Box<dyn Session> {
@@ -93,8 +103,14 @@ enum Input {
 
 impl NativeSession {
     fn new(connection: Connection) -> NativeSession {
+        let max_frame = connection.visitor.max_frame();
+        let first = if connection.visitor.may_see_anything() {
+            max_frame
+        } else {
+            max_frame.min(FIRST_FRAME)
+        };
         NativeSession {
-            decoder: FrameDecoder::new(connection.visitor.max_frame()),
+            decoder: FrameDecoder::new(first),
             conversation: Conversation::Undecided(connection),
             input: Input::Open,
             give_up: None,
@@ -110,7 +126,9 @@ impl NativeSession {
             match self.decoder.poll_frame() {
                 Ok(Some(payload)) => {
                     taken = true;
-                    self.conversation.handle_payload(now, payload);
+                    if let Some(max_frame) = self.conversation.handle_payload(now, payload) {
+                        self.decoder.set_max_frame(max_frame);
+                    }
                 }
                 Ok(None) => {
                     if self.input == Input::Ended
@@ -196,7 +214,9 @@ impl Session for NativeSession {
         }
         if self.is_ending() && !self.conversation.owes() {
             if let Input::Broken(error) = &self.input {
-                self.conversation.say_broken(error, out);
+                let sentence = error.to_string();
+                self.conversation
+                    .say_last(ErrorCode::BadFrame, sentence, out);
             }
             self.finished = Some(if self.input == Input::Ended {
                 Finish::Close
@@ -208,6 +228,13 @@ impl Session for NativeSession {
 
     fn wants_input(&self) -> bool {
         self.input == Input::Open && self.finished.is_none() && self.conversation.wants_payload()
+    }
+
+    fn farewell(&self, farewell: &Farewell) -> Bytes {
+        let mut out = Output::new();
+        self.conversation
+            .say_last(ErrorCode::Unauthorized, farewell.to_string(), &mut out);
+        out.take().into()
     }
 
     fn finished(&self) -> Option<Finish> {
@@ -224,19 +251,28 @@ impl Conversation {
         }
     }
 
-    fn handle_payload(&mut self, now: Instant, payload: Bytes) {
+    /// Says how long frames may be from now on, where the payload decides it.
+    fn handle_payload(&mut self, now: Instant, payload: Bytes) -> Option<usize> {
+        let mut max_frame = None;
         if let Conversation::Undecided(connection) = self {
-            *self = if begins_session(&payload) {
-                Conversation::Session(Box::new(SessionConversation::new(connection.clone())))
+            let visitor = &connection.visitor;
+            max_frame = Some(visitor.max_frame());
+            if begins_session(&payload) {
+                let session = SessionConversation::new(connection.clone());
+                *self = Conversation::Session(Box::new(session));
+            } else if visitor.may_see_anything() {
+                *self = Conversation::Plain(Plain::new(now, connection));
             } else {
-                Conversation::Plain(Plain::new(now, connection))
-            };
+                visitor.turn_away(now, NO_PLAIN);
+                return None;
+            }
         }
         match self {
             Conversation::Undecided(_) => {}
             Conversation::Plain(plain) => plain.handle_payload(now, payload),
             Conversation::Session(session) => session.handle_payload(now, payload),
         }
+        max_frame
     }
 
     fn handle_stop(&mut self, now: Instant) {
@@ -281,12 +317,11 @@ impl Conversation {
         }
     }
 
-    fn say_broken(&self, error: &FrameError, out: &mut Output) {
-        let sentence = error.to_string();
+    fn say_last(&self, code: ErrorCode, sentence: String, out: &mut Output) {
         match self {
-            Conversation::Session(_) => framing::say_error(out, ErrorCode::BadFrame, sentence),
+            Conversation::Session(_) => framing::say_error(out, code, sentence),
             Conversation::Undecided(_) | Conversation::Plain(_) => {
-                framing::say(out, failure(&ErrorCode::BadFrame, &sentence).as_bytes());
+                framing::say(out, failure(&code, &sentence).as_bytes());
             }
         }
     }

@@ -93,7 +93,7 @@ impl Plain {
                     timeout: None,
                     wait: None,
                 };
-                Awaited::Reply(board.client.with_hub(now, |hub, id| hub.ask(now, id, ask)))
+                Awaited::Reply(board.client.ask(now, ask))
             }
             Some(board) => {
                 let from = board.writer.end();

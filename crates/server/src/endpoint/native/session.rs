@@ -21,6 +21,9 @@ use crate::endpoint::{Connection, Output};
 
 /// The longest break.
 const MAX_BREAK: Duration = Duration::from_secs(60);
+/// What a client is told that must say who it is.
+const NO_TOKEN: &str = "this listener lets in who has a token; get one from whoever runs the gateway \
+    (uartd token create NAME), then: uart login";
 /// The longest name of a writer, in bytes.
 const MAX_WRITER: usize = 64;
 
@@ -83,8 +86,8 @@ impl Conversation {
             }
             Err(error) => self.say((Answer::Error(error.answer()), error.id())),
         }
-        // Whatever came first was not a hello that can be answered with a welcome.
-        self.over |= !self.welcomed;
+        // Whatever came first was not a hello that can be answered with a welcome. Who is shown out is told why later.
+        self.over |= !self.welcomed && !self.connection.visitor.is_leaving();
     }
 
     pub(super) fn handle_stop(&mut self, _now: Instant) {
@@ -136,7 +139,7 @@ impl Conversation {
             ));
         }
         match request {
-            Request::Hello(hello) => self.hello(&hello),
+            Request::Hello(hello) => self.hello(now, &hello),
             Request::List(list) => self.list(&list),
             Request::Info(wanted) => {
                 let port = self.port(&wanted.info)?;
@@ -224,17 +227,15 @@ impl Conversation {
             Request::Run(run) => self.control(now, &run.run, Control::Run(run.sequence), "run", id),
             Request::Lease(lease) => {
                 let open = self.the_open(&lease.lease)?;
-                let result = open
-                    .talk
-                    .client
-                    .with_hub(now, |hub, client| match lease.action {
-                        LeaseAction::Take => hub.take_lease(now, client),
-                        LeaseAction::Steal => hub.steal_lease(now, client),
-                        LeaseAction::Release => {
-                            hub.release_lease(now, client);
-                            Ok(())
-                        }
-                    });
+                let client = &open.talk.client;
+                let result = match lease.action {
+                    LeaseAction::Take => client.take_lease(now),
+                    LeaseAction::Steal => client.steal_lease(now),
+                    LeaseAction::Release => {
+                        client.with_hub(now, |hub, id| hub.release_lease(now, id));
+                        Ok(())
+                    }
+                };
                 result.map_err(|refusal| Failure::from(&refusal))?;
                 done("lease")
             }
@@ -242,7 +243,7 @@ impl Conversation {
         }
     }
 
-    fn hello(&mut self, hello: &Hello) -> Outcome {
+    fn hello(&mut self, now: Instant, hello: &Hello) -> Outcome {
         if self.welcomed {
             return Err(Failure::new(
                 ErrorCode::BadMessage,
@@ -254,6 +255,15 @@ impl Conversation {
             let sentence =
                 format!("\"{wanted}\" is not spoken here; this gateway speaks {VERSION}");
             return Err(Failure::new(ErrorCode::Version, sentence));
+        }
+        let visitor = &self.connection.visitor;
+        if let Some(token) = &hello.token {
+            if !visitor.present(now, token.reveal()) {
+                return Ok(None);
+            }
+        } else if !visitor.may_see_anything() {
+            visitor.turn_away(now, NO_TOKEN);
+            return Ok(None);
         }
         tracing::debug!(
             peer = self.connection.visitor.peer(),
@@ -268,6 +278,7 @@ impl Conversation {
             server: concat!("uartd ", env!("CARGO_PKG_VERSION")).to_owned(),
             epoch: visitor.epoch().to_string(),
             max_frame: visitor.max_frame() as u64,
+            identity: visitor.name(),
         })))
     }
 
@@ -310,7 +321,7 @@ impl Conversation {
         };
         let (client, attached) = port.attach(now, wish);
         if wanted.mode == Mode::Write {
-            match client.with_hub(now, |hub, id| hub.take_lease(now, id)) {
+            match client.take_lease(now) {
                 // Who holds it instead is told by an event; writing may be possible later.
                 Ok(()) | Err(Refusal::NotExclusive | Refusal::Leased { .. }) => {}
                 Err(refusal) => return Err((&refusal).into()),

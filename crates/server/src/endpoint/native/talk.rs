@@ -60,10 +60,7 @@ impl Talk {
     }
 
     pub(super) fn ask(&mut self, now: Instant, ask: Ask, id: Option<u64>) {
-        let what = What::Ask(
-            self.client
-                .with_hub(now, |hub, client| hub.ask(now, client, ask)),
-        );
+        let what = What::Ask(self.client.ask(now, ask));
         self.awaited.push(Awaited { what, id });
     }
 
@@ -79,9 +76,7 @@ impl Talk {
             Control::GiveLineBack => self.holds_line = false,
             _ => {}
         }
-        let what = self
-            .client
-            .with_hub(now, |hub, client| hub.control(now, client, control));
+        let what = self.client.control(now, control);
         self.awaited.push(Awaited {
             what: What::Control(what, kind),
             id,

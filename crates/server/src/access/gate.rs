@@ -1,0 +1,333 @@
+//! The gate everybody comes through: it bounds those who have not said who they are, checks tokens, slows down who
+//! guesses, and shows out whose token is no longer in force. Not what somebody may do once they are in.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::audit::{Audit, Event};
+use super::crowd::{Crowd, Failures, Origin};
+use super::identity::{Credential, Grant, Identity};
+use super::token::{NotInForce, Token, Tokens};
+use super::token_file::{self, Stamp, TokenFileError};
+use super::visitor::Visitor;
+use crate::gateway::Gateway;
+
+/// How the gate deals with those who have not said who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How long they have to do it, from when they connect.
+    pub hello_timeout: Duration,
+    /// How many of them there may be, over all listeners.
+    pub max_unauthenticated: usize,
+}
+
+/// What the date is. Sessions know only [`Instant`]s, and a token expires at a date.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The system's.
+    System,
+    /// It was this date at that instant, and dates follow instants.
+    From(Instant, SystemTime),
+}
+
+/// Where everybody comes through.
+#[derive(Debug)]
+pub struct Gate {
+    gateway: Rc<Gateway>,
+    rules: Cell<Rules>,
+    clock: Clock,
+    book: RefCell<Book>,
+    visitors: RefCell<Vec<Weak<Visitor>>>,
+    crowd: RefCell<Crowd>,
+    failures: RefCell<Failures>,
+    audit: Audit,
+}
+
+/// The tokens, as they were last read.
+#[derive(Debug, Default)]
+struct Book {
+    path: Option<PathBuf>,
+    stamp: Option<Stamp>,
+    tokens: Tokens,
+    /// The file cannot be used: nobody new is let in by a token.
+    unusable: bool,
+}
+
+/// Somebody has connected and has a place, as long as this lives.
+#[derive(Debug)]
+pub struct Arrival {
+    pub(super) gate: Rc<Gate>,
+    pub(super) origin: Origin,
+    pub(super) peer: String,
+    pub(super) protocol: &'static str,
+    pub(super) identity: Identity,
+    pub(super) place: Option<Place>,
+}
+
+/// One of those who have not said who they are, as long as it lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    gate: Rc<Gate>,
+    origin: Origin,
+    /// Until when it must be said.
+    pub(super) until: Instant,
+}
+
+/// There is no place for one more who has not said who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{count} clients{} have not said who they are yet, and more are not let in", if *.of_origin { " of this address" } else { "" })]
+pub struct Crowded {
+    /// How many there are.
+    pub count: usize,
+    /// Whether it is those of the same address that count.
+    pub of_origin: bool,
+}
+
+impl Gate {
+    /// A gate to this gateway, with the tokens in this file, if there is one.
+    ///
+    /// # Errors
+    /// The file is there and cannot be used.
+    pub fn new(
+        gateway: Rc<Gateway>,
+        clock: Clock,
+        rules: Rules,
+        tokens: Option<PathBuf>,
+        audit: Audit,
+    ) -> Result<Rc<Gate>, TokenFileError> {
+        let mut book = Book {
+            path: tokens,
+            ..Book::default()
+        };
+        if let Some(path) = &book.path {
+            book.stamp = token_file::stamp(path);
+            book.tokens = token_file::read(path)?;
+        }
+        Ok(Rc::new(Gate {
+            gateway,
+            rules: Cell::new(rules),
+            clock,
+            book: RefCell::new(book),
+            visitors: RefCell::default(),
+            crowd: RefCell::default(),
+            failures: RefCell::default(),
+            audit,
+        }))
+    }
+
+    // --- getters
+
+    pub(super) fn gateway(&self) -> &Rc<Gateway> {
+        &self.gateway
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// The file of tokens.
+    pub fn token_path(&self) -> Option<PathBuf> {
+        self.book.borrow().path.clone()
+    }
+
+    /// The date.
+    pub fn date(&self, now: Instant) -> SystemTime {
+        match self.clock {
+            Clock::System => SystemTime::now(),
+            Clock::From(instant, date) => date + now.saturating_duration_since(instant),
+        }
+    }
+
+    /// How many have not said who they are.
+    pub fn unauthenticated(&self) -> usize {
+        self.crowd.borrow().len()
+    }
+
+    /// How often a token that is not in force was presented.
+    pub fn failures(&self) -> u64 {
+        self.failures.borrow().count()
+    }
+
+    // --- commands
+
+    /// Somebody has connected. `identity` is what is known of them without a word of theirs.
+    ///
+    /// # Errors
+    /// Nothing is known, and there are too many such already.
+    pub fn arrive(
+        self: &Rc<Self>,
+        now: Instant,
+        origin: Origin,
+        peer: String,
+        protocol: &'static str,
+        identity: Identity,
+    ) -> Result<Arrival, Crowded> {
+        let place = if identity.grant == Grant::Nothing {
+            let limit = self.rules.get().max_unauthenticated;
+            if let Err(crowded) = self.crowd.borrow_mut().enter(origin, limit) {
+                let date = self.date(now);
+                let event = Event::TurnedAway {
+                    peer: &peer,
+                    protocol,
+                    why: &crowded.to_string(),
+                };
+                self.audit.record_stranger(date, &event);
+                return Err(crowded);
+            }
+            Some(Place {
+                gate: self.clone(),
+                origin,
+                until: now + self.rules.get().hello_timeout,
+            })
+        } else {
+            None
+        };
+        Ok(Arrival {
+            gate: self.clone(),
+            origin,
+            peer,
+            protocol,
+            identity,
+            place,
+        })
+    }
+
+    /// The file of tokens may have changed: reads it again if it has, and shows out whose token is no longer what it was.
+    pub fn refresh(&self, now: Instant) {
+        let changed = {
+            let book = self.book.borrow();
+            let Some(path) = &book.path else { return };
+            let stamp = token_file::stamp(path);
+            stamp != book.stamp || book.unusable
+        };
+        if changed {
+            self.read_again(now);
+        }
+    }
+
+    fn read_again(&self, now: Instant) {
+        let before = {
+            let mut book = self.book.borrow_mut();
+            let Some(path) = book.path.clone() else {
+                return;
+            };
+            // First the stamp: what changes after it is seen the next time.
+            let stamp = token_file::stamp(&path);
+            match token_file::read(&path) {
+                Ok(tokens) => {
+                    book.stamp = stamp;
+                    book.unusable = false;
+                    std::mem::replace(&mut book.tokens, tokens)
+                }
+                Err(error) => {
+                    if !book.unusable || book.stamp != stamp {
+                        tracing::error!(%error, "the file of tokens cannot be used: nobody is let in by a token until it is put right");
+                    }
+                    book.stamp = stamp;
+                    book.unusable = true;
+                    return;
+                }
+            }
+        };
+        self.tell_changes(now, &before);
+        for visitor in self.visitors() {
+            visitor.handle_tokens_changed(now);
+        }
+    }
+
+    fn tell_changes(&self, now: Instant, before: &Tokens) {
+        let book = self.book.borrow();
+        let date = self.date(now);
+        let mut names: Vec<_> = before.list().iter().chain(book.tokens.list()).collect();
+        names.sort_by_key(|token| &token.name);
+        names.dedup_by_key(|token| &token.name);
+        for token in names {
+            let name = token.name.as_str();
+            let in_force = |tokens: &Tokens| {
+                tokens
+                    .named(name)
+                    .filter(|token| token.check(date).is_ok())
+                    .cloned()
+            };
+            let what = match (in_force(before), in_force(&book.tokens)) {
+                (None, Some(_)) => "created",
+                (Some(_), None) => "revoked",
+                (Some(before), Some(after)) if before != after => "changed",
+                _ => continue,
+            };
+            tracing::info!(token = name, "token {what}");
+            self.audit.record(date, &Event::Token { token: name, what });
+        }
+    }
+
+    /// The token that this secret is of.
+    pub(super) fn check(&self, now: Instant, secret: &str) -> Result<Rc<Token>, NotInForce> {
+        self.refresh(now);
+        let book = self.book.borrow();
+        let checked = book.tokens.check(secret, self.date(now));
+        if book.unusable {
+            return Err(NotInForce::Unusable);
+        }
+        checked
+    }
+
+    /// Whether this token is still what it was.
+    pub(super) fn still_has(&self, token: &Rc<Token>, date: SystemTime) -> Result<(), NotInForce> {
+        let book = self.book.borrow();
+        match book.tokens.named(token.name.as_str()) {
+            Some(known) if known == token => token.check(date),
+            Some(known) if known.revoked.is_none() => Err(NotInForce::Changed(token.name.clone())),
+            _ => Err(NotInForce::Revoked(token.name.clone())),
+        }
+    }
+
+    /// Somebody presented a token that is not in force. Says when they may be told so.
+    pub(super) fn handle_failure(&self, now: Instant, origin: Origin) -> Instant {
+        self.failures.borrow_mut().note(now, origin)
+    }
+
+    pub(super) fn enter(&self, visitor: &Rc<Visitor>) {
+        let mut visitors = self.visitors.borrow_mut();
+        visitors.retain(|visitor| visitor.strong_count() > 0);
+        visitors.push(Rc::downgrade(visitor));
+    }
+
+    fn visitors(&self) -> Vec<Rc<Visitor>> {
+        let visitors = self.visitors.borrow();
+        visitors.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Arrival {
+    /// They have shown who they are by other means than words, e.g. a certificate.
+    pub fn identify(&mut self, identity: Identity) {
+        if identity.grant != Grant::Nothing {
+            self.place = None;
+        }
+        self.identity = identity;
+    }
+
+    /// Until when they must say who they are; `None`: they need not.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.place.as_ref().map(|place| place.until)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gate.crowd.borrow_mut().leave(self.origin);
+    }
+}
+
+impl Credential {
+    /// The token, if it is one.
+    pub(super) fn token(&self) -> Option<&Rc<Token>> {
+        match self {
+            Credential::Token(token) => Some(token),
+            Credential::Anonymous => None,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `uartd token`: makes, lists and revokes tokens, in the file a running daemon watches. Not who is let in by them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use uart_iface::PortName;
+use uartnet_hub::Access;
+
+use crate::access::{Scope, Secret, Token, TokenFile, Tokens, default_path, read};
+use crate::config::{self, Given};
+use crate::stdio;
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and show its secret this once
+    #[command(after_help = "Examples:\n  uartd token create anna --access admin\n  \
+        uartd token create ci --port board0 --access read --expires 90d\n\n\
+        The secret alone goes to stdout. Who has it says: uart login")]
+    Create {
+        /// What it is called, in logs and to other clients
+        name: String,
+        /// A port it is for; may be given several times [default: every port]
+        #[arg(short, long = "port", value_name = "PORT")]
+        ports: Vec<PortName>,
+        /// What it allows: read, write (read, write, ask, control) or admin (all that, and steal a lease)
+        #[arg(short, long, default_value = "read", value_parser = access)]
+        access: Access,
+        /// For how long: 90d, 12h, 1y [default: until it is revoked]
+        #[arg(short, long, value_name = "TIME", value_parser = lifetime)]
+        expires: Option<Duration>,
+        /// Where tokens are kept
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List the tokens, without their secrets
+    #[command(after_help = "Example:\n  uartd token list")]
+    List {
+        /// Where tokens are kept
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Revoke a token; who uses it is shown out at once
+    #[command(after_help = "Example:\n  uartd token revoke ci")]
+    Revoke {
+        /// The token
+        name: String,
+        /// Where tokens are kept
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where tokens are kept.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The configuration of the daemon, which says where tokens are kept
+    #[arg(short, long, value_name = "FILE", conflicts_with = "tokens")]
+    config: Option<PathBuf>,
+    /// The file of tokens
+    #[arg(long, value_name = "PATH")]
+    tokens: Option<PathBuf>,
+}
+
+impl TokenCommand {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The file cannot be used, or there is no such token, or there is one.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let now = SystemTime::now();
+        match self {
+            TokenCommand::Create {
+                name,
+                ports,
+                access,
+                expires,
+                place,
+            } => {
+                let secret = Secret::generate()
+                    .ok()
+                    .context("the operating system has no random bytes")?;
+                let token = Token {
+                    name: token_name(name)?,
+                    fingerprint: secret.fingerprint(),
+                    access: *access,
+                    scope: if ports.is_empty() {
+                        Scope::All
+                    } else {
+                        Scope::Only(ports.iter().cloned().collect())
+                    },
+                    created: now,
+                    expires: expires.and_then(|long| now.checked_add(long)),
+                    revoked: None,
+                };
+                let path = place.path()?;
+                let told = format!("{}\n", described(&token, &path));
+                create(&path, token, now)?;
+                stdio::tell(&told);
+                Ok(stdio::print(&format!("{}\n", secret.reveal()))?)
+            }
+            TokenCommand::List { place } => {
+                let tokens = read(&place.path()?)?;
+                Ok(stdio::print(&table(&tokens, now))?)
+            }
+            TokenCommand::Revoke { name, place } => revoke(&place.path()?, name, now),
+        }
+    }
+}
+
+impl Place {
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.tokens {
+            return Ok(path.clone());
+        }
+        let path = match &self.config {
+            None => default_path(),
+            Some(file) => {
+                let given = Given {
+                    file: Some(file.clone()),
+                    ..Given::default()
+                };
+                config::load(&given)?.config.gateway.tokens
+            }
+        };
+        path.context("there is no place for tokens: give --tokens PATH")
+    }
+}
+
+fn create(path: &Path, token: Token, now: SystemTime) -> anyhow::Result<()> {
+    let (file, tokens) = TokenFile::open(path)?;
+    let name = token.name.clone();
+    if let Some(known) = tokens.named(name.as_str())
+        && known.check(now).is_ok()
+    {
+        bail!("there is a token {name} already; revoke it first, or choose another name");
+    }
+    // One that is no longer in force makes room for its successor.
+    let others = tokens.list().iter().filter(|known| known.name != name);
+    let all = others.map(|known| (**known).clone()).chain([token]);
+    Ok(file.replace(&Tokens::new(all))?)
+}
+
+fn revoke(path: &Path, name: &str, now: SystemTime) -> anyhow::Result<()> {
+    let (file, tokens) = TokenFile::open(path)?;
+    let Some(token) = tokens.named(name) else {
+        bail!(
+            "there is no token \"{}\" in {}",
+            harmless(name),
+            path.display()
+        );
+    };
+    if token.revoked.is_some() {
+        bail!("token {} was revoked before", token.name);
+    }
+    let all = tokens.list().iter().map(|known| Token {
+        revoked: if known.name == token.name {
+            Some(now)
+        } else {
+            known.revoked
+        },
+        ..(**known).clone()
+    });
+    file.replace(&Tokens::new(all))?;
+    stdio::tell(&format!("token {name} is revoked\n"));
+    Ok(())
+}
+
+fn described(token: &Token, path: &Path) -> String {
+    let expires = match token.expires {
+        None => "until it is revoked".to_owned(),
+        Some(expires) => format!("until {}", date(expires)),
+    };
+    format!(
+        "token {}: {} access to {}, {expires}; kept in {}\n\
+         This is its secret. It is not shown again:",
+        token.name,
+        token.access,
+        ports(&token.scope),
+        path.display()
+    )
+}
+
+fn table(tokens: &Tokens, now: SystemTime) -> String {
+    let mut rows =
+        vec![["NAME", "ACCESS", "PORTS", "CREATED", "EXPIRES", "STATE"].map(str::to_owned)];
+    for token in tokens.list() {
+        rows.push([
+            token.name.to_string(),
+            token.access.to_string(),
+            ports(&token.scope),
+            date(token.created),
+            token.expires.map_or("never".to_owned(), date),
+            match (token.revoked, token.check(now)) {
+                (Some(_), _) => "revoked",
+                (None, Ok(())) => "in force",
+                (None, Err(_)) => "expired",
+            }
+            .to_owned(),
+        ]);
+    }
+    stdio::columns(&rows)
+}
+
+fn ports(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "all ports".to_owned(),
+        Scope::Only(names) => {
+            let names: Vec<&str> = names.iter().map(PortName::as_str).collect();
+            names.join(",")
+        }
+    }
+}
+
+fn date(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// A name as it may be sent to a terminal.
+fn harmless(name: &str) -> String {
+    name.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+/// The same characters as in a port's name, so that it is one word wherever it stands.
+fn token_name(text: &str) -> anyhow::Result<PortName> {
+    text.parse().map_err(|error: uart_iface::NameError| {
+        let name = harmless(text);
+        anyhow::anyhow!("\"{name}\" is not a token name: {}", error.problem)
+    })
+}
+
+fn access(text: &str) -> Result<Access, String> {
+    Access::named(text).ok_or_else(|| "write read, write or admin".to_owned())
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(long) if !long.is_zero() => Ok(long),
+        _ => Err("write a time such as 90d, 12h or 1y".to_owned()),
+    }
+}
