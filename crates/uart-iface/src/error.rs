@@ -33,6 +33,25 @@ pub enum OpenError {
         /// The device spec.
         spec: String,
     },
+    /// It is known by what it is on USB, and that cannot be looked up, as in a container without /sys.
+    #[error(
+        "cannot open {spec}: there is no {}, so what is plugged in cannot be told; name the device by a path, e.g. below /dev/serial/by-id",
+        path.display()
+    )]
+    NoSysfs {
+        /// The device spec.
+        spec: String,
+        /// Where it would be looked up.
+        path: PathBuf,
+    },
+    /// The machine has the device, and here is no file for it, as in a container that was not given it.
+    #[error("cannot open {spec}: the machine has it as {0}, but there is no {0} here", path.display())]
+    NoDeviceFile {
+        /// The device spec.
+        spec: String,
+        /// The device file.
+        path: PathBuf,
+    },
     /// More than one device fits the spec.
     #[error("cannot open {spec}: it fits {}; write which one is meant", matches.join(" and "))]
     Ambiguous {
@@ -42,7 +61,7 @@ pub enum OpenError {
         matches: Vec<String>,
     },
     /// Somebody else has it.
-    #[error("cannot open {}: busy{}", path.display(), held_by(.pid))]
+    #[error("cannot open {}: busy{}", path.display(), held_by(*pid))]
     Busy {
         /// The device file.
         path: PathBuf,
@@ -114,7 +133,12 @@ pub enum PortError {
     },
 }
 
-fn held_by(pid: &Option<u32>) -> String {
-    pid.map(|pid| format!(", held by pid {pid}"))
-        .unwrap_or_default()
+fn held_by(pid: Option<u32>) -> String {
+    match pid {
+        None => String::new(),
+        Some(pid) if pid == std::process::id() => {
+            ", held by this process: two ports name the same device".to_owned()
+        }
+        Some(pid) => format!(", held by pid {pid}"),
+    }
 }

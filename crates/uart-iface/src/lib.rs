@@ -2,9 +2,10 @@
 //! It knows no protocol, no client and no hub.
 //!
 //! Without the feature `backends` this crate is vocabulary only (no tokio, no OS calls), which is what
-//! `uartnet-hub` builds on. With it, [`backend::BACKENDS`] lists everything a device spec can name, and [`watch`] tells when a file or device may have
-//! changed. The feature `virtual`
-//! adds [`virtual_device`], the serial device that `uartnet-client` makes on its own machine.
+//! `uartnet-hub` builds on. With it, [`backend::BACKENDS`] lists everything a device spec can name, and [`watch`] tells
+//! when a file or device may have changed. The feature `virtual` adds [`virtual_device`], the serial device that
+//! `uartnet-client` makes on its own machine, and the feature `testing` adds `testing`, a device whose calls can be made
+//! to fail.
 
 mod error;
 mod line;
@@ -23,6 +24,8 @@ compile_error!("uart-iface: the features \"backends\" and \"virtual\" exist for 
 pub mod backend;
 #[cfg(all(any(feature = "backends", feature = "virtual"), target_os = "linux"))]
 mod terminal;
+#[cfg(all(feature = "testing", target_os = "linux"))]
+pub mod testing;
 #[cfg(all(feature = "virtual", target_os = "linux"))]
 pub mod virtual_device;
 #[cfg(all(feature = "backends", target_os = "linux"))]

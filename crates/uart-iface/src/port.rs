@@ -69,6 +69,11 @@ pub trait Port: fmt::Debug {
     /// Whether the sender can be held up without loss by not reading (flow control in force, a pseudo-terminal,
     /// a simulated board).
     fn can_pause(&self) -> bool;
+
+    /// What the device says it is, if it can: two openings that differ in this are of two devices.
+    fn identity(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a port is doing now.

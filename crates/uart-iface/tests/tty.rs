@@ -15,6 +15,7 @@ use rustix::termios::{ControlModes, tcgetattr};
 use sim_support::{AnyPort, read_some, write_all};
 use terminal::{far_reads, far_writes, open_terminal, pseudo_terminal};
 use uart_iface::backend::parse_device;
+use uart_iface::watch::Watch;
 use uart_iface::{
     InputSignals, LineSettings, OpenError, OutputChange, OutputSignals, PortError, Purge,
 };
@@ -279,4 +280,32 @@ async fn a_full_terminal_makes_the_writer_wait_and_loses_nothing() {
         write_all(&mut port, &sent[filled..]).await;
     });
     assert!(received == sent);
+}
+
+#[tokio::test]
+async fn the_return_of_a_terminal_shows_also_behind_links_and_in_dev_pts() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("serial/by-id/board");
+    let device = parse_device(link.to_str().unwrap()).unwrap();
+    let mut watch = Watch::new(device.signs()).unwrap();
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    assert!(watch.has_changed().unwrap());
+    let (far, path) = pseudo_terminal();
+    symlink(&path, &link).unwrap();
+    assert!(watch.has_changed().unwrap());
+    let _port = open_path(&link).unwrap();
+    // Its other end goes, and with it the terminal; the link stays.
+    assert!(!watch.has_changed().unwrap(), "opening it changes nothing");
+    drop(far);
+    drop(_port);
+    assert!(watch.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn who_has_a_device_is_said_also_if_it_is_another_port_of_ours() {
+    let (_far, path) = pseudo_terminal();
+    let _first = open_path(&path).unwrap();
+    let error = open_path(&path).unwrap_err().to_string();
+    let says = ": busy, held by this process: two ports name the same device";
+    assert!(error.ends_with(says), "{error}");
 }

@@ -9,6 +9,7 @@ mod usb;
 
 use std::fmt;
 
+use crate::watch::Target;
 use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError, suggest};
 
 /// Every kind of device, in the order help and documentation show them. A new backend is one file and one line here;
@@ -71,6 +72,11 @@ pub trait Device: fmt::Debug {
     /// knows it by itself.
     fn profile(&self) -> Option<&'static str> {
         self.prompt().map(|_| "prompt")
+    }
+
+    /// What to watch while it cannot be opened: a change there may be its return. Nothing, if its return shows nowhere.
+    fn signs(&self) -> Vec<Target> {
+        Vec::new()
     }
 
     /// What all specs of one device have in common, where it can be opened only once: two devices of the same identity

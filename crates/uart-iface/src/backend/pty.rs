@@ -15,6 +15,7 @@ use crate::backend::{Backend, Device};
 use crate::terminal::link::{Link, LinkError};
 use crate::terminal::pair::Pair;
 use crate::terminal::stream::Stream;
+use crate::watch::Target;
 use crate::{
     InputSignals, LineSettings, OpenError, OutputChange, OutputSignals, Port, PortError,
     PortStatus, Purge, SpecError,
@@ -69,6 +70,11 @@ struct PtyDevice {
 impl Device for PtyDevice {
     fn spec(&self) -> &str {
         &self.spec
+    }
+
+    /// What stands where the link should be may go, and the directory may come.
+    fn signs(&self) -> Vec<Target> {
+        vec![Target::presence(&self.path)]
     }
 
     /// There is one link at a path.

@@ -1,8 +1,9 @@
 //! The usb backend: a USB serial adapter by what it is (vendor, product, serial number), whatever the kernel calls it
 //! today. Which device file that is, is looked up at every opening; the rest is a tty.
 
-use crate::backend::tty::{SerialTty, System, TtyPort, UsbIdentity};
+use crate::backend::tty::{SerialTty, System, TtyPort, UsbIdentity, usb_spec};
 use crate::backend::{Backend, Device, FoundDevice};
+use crate::watch::Target;
 use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
 
 /// USB serial adapters.
@@ -111,6 +112,13 @@ struct UsbDevice {
 impl UsbDevice {
     /// The one tty that fits.
     fn resolve(&self) -> Result<SerialTty, OpenError> {
+        let class = self.system.class();
+        if !class.is_dir() {
+            return Err(OpenError::NoSysfs {
+                spec: self.spec.clone(),
+                path: class,
+            });
+        }
         let all = self.system.serial_ttys();
         let fitting = all
             .iter()
@@ -149,8 +157,23 @@ impl Device for UsbDevice {
         outputs: OutputSignals,
     ) -> Result<Box<dyn Port>, OpenError> {
         let path = self.resolve()?.path(&self.system);
-        let port = TtyPort::open(&self.spec, &path, line, outputs)?;
+        let opened = TtyPort::open(&self.spec, &path, line, outputs);
+        let port = opened.map_err(|error| match error {
+            OpenError::NotFound { spec } => OpenError::NoDeviceFile { spec, path },
+            error => error,
+        })?;
         Ok(Box::new(port))
+    }
+
+    /// Whatever it is called when it comes back, its device file will stand there, at first with the permissions of
+    /// nobody. Until then nothing is known of it but where the file of one that is known to sysfs should be.
+    fn signs(&self) -> Vec<Target> {
+        let file = self.resolve().ok().map(|tty| tty.path(&self.system));
+        let directory = Target::entries(&self.system.dev);
+        file.map(Target::presence)
+            .into_iter()
+            .chain([directory])
+            .collect()
     }
 }
 
@@ -187,14 +210,11 @@ fn found_as(system: &System, all: &[SerialTty], tty: &SerialTty) -> FoundDevice 
 
 impl Wanted {
     fn to_spec(&self) -> String {
-        let mut spec = format!("usb:{:04x}:{:04x}", self.vendor, self.product);
-        if let Some(serial) = &self.serial {
-            spec.push_str(&format!(":{serial}"));
-        }
-        if let Some(interface) = self.interface {
-            spec.push_str(&format!(":if{interface:02x}"));
-        }
-        spec
+        usb_spec(
+            (self.vendor, self.product),
+            self.serial.as_deref(),
+            self.interface,
+        )
     }
 }
 
@@ -208,6 +228,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::watch::Watch;
 
     #[test]
     fn a_spec_says_which_adapter_is_meant() {
@@ -284,6 +305,62 @@ mod tests {
         fake.adapter("1-2", "0403:6001", Some("A5069RR4"), &[("ttyUSB7", "00")]);
         let _terminal = fake.plug_in("ttyUSB7");
         open(&mut device).unwrap();
+    }
+
+    #[tokio::test]
+    async fn its_return_shows_whatever_it_is_called_then() {
+        let fake = Fake::new();
+        let device = fake.device("0403:6001:A5069RR4");
+        let mut watch = Watch::new(device.signs()).unwrap();
+        fake.adapter("1-1", "0403:6001", Some("A5069RR4"), &[("ttyUSB7", "00")]);
+        assert!(!watch.has_changed().unwrap(), "/sys tells nothing");
+        let _terminal = fake.plug_in("ttyUSB7");
+        assert!(watch.has_changed().unwrap());
+    }
+
+    #[test]
+    fn in_a_container_it_is_said_what_is_missing() {
+        let fake = Fake::new();
+        fake.adapter("1-1", "0403:6001", Some("A"), &[("ttyUSB0", "00")]);
+        let mut device = fake.device("0403:6001");
+        let mut open = || device.open(LineSettings::default(), OutputSignals::ASSERTED);
+        let dev = fake.system().dev.join("ttyUSB0").display().to_string();
+        assert_eq!(
+            open().unwrap_err().to_string(),
+            format!(
+                "cannot open usb:0403:6001: the machine has it as {dev}, but there is no {dev} here"
+            )
+        );
+        fs::remove_dir_all(fake.system().sys).unwrap();
+        let error = open().unwrap_err().to_string();
+        assert!(
+            error.contains("/sys/class/tty, so what is plugged in cannot be told; name"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_behind_a_path_is_known_by_what_it_is() {
+        let fake = Fake::new();
+        fake.adapter("1-1", "0403:6001", Some("A"), &[("ttyUSB0", "00")]);
+        fake.on_board("ttyS0", "4");
+        let system = fake.system();
+        for tty in ["ttyUSB0", "ttyS0"] {
+            fs::write(system.dev.join(tty), "").unwrap();
+        }
+        fake.link("serial/by-id/usb-FTDI_A-if00-port0", "ttyUSB0");
+        for (path, spec) in [
+            ("ttyUSB0", Some("usb:0403:6001:A:if00")),
+            (
+                "serial/by-id/usb-FTDI_A-if00-port0",
+                Some("usb:0403:6001:A:if00"),
+            ),
+            ("ttyS0", None),
+            ("ttyUSB1", None),
+        ] {
+            let found = system.usb_spec_of(&system.dev.join(path));
+            assert_eq!(found.as_deref(), spec, "{path}");
+        }
     }
 
     #[test]

@@ -7,10 +7,11 @@ mod sysfs;
 use std::path::PathBuf;
 
 use crate::backend::{Backend, Device, FoundDevice};
+use crate::watch::Target;
 use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
 
 pub(super) use port::TtyPort;
-pub(super) use sysfs::{SerialTty, System, UsbIdentity};
+pub(super) use sysfs::{SerialTty, System, UsbIdentity, usb_spec};
 
 /// Real serial ports by path, and the terminal side of pseudo-terminals.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ struct TtyDevice {
 impl Device for TtyDevice {
     fn spec(&self) -> &str {
         &self.spec
+    }
+
+    fn signs(&self) -> Vec<Target> {
+        vec![Target::presence(&self.path)]
     }
 
     /// The path behind all symbolic links, as far as it is there now.

@@ -14,6 +14,7 @@ use rustix::termios::{QueueSelector, tcflush, tcgetattr};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::claim::{self, Claim};
+use super::sysfs::System;
 use crate::terminal::holders::holder_of;
 use crate::terminal::ioctl::{self, ModemBits, RawCounts};
 use crate::terminal::stream::Stream;
@@ -39,6 +40,7 @@ pub(in crate::backend) struct TtyPort {
     told_inputs: Option<InputSignals>,
     looks: Option<Interval>,
     counts_at_open: Option<RawCounts>,
+    identity: Option<String>,
     _claim: Claim,
 }
 
@@ -94,6 +96,7 @@ impl TtyPort {
             told_inputs: None,
             looks: None,
             counts_at_open,
+            identity: System::default().usb_spec_of(path),
             _claim: claim,
         };
         let setup = |source| OpenError::Setup {
@@ -235,6 +238,10 @@ impl Port for TtyPort {
     fn can_pause(&self) -> bool {
         self.is_pseudo_terminal || self.line.flow != FlowControl::None
     }
+
+    fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
+    }
 }
 
 /// What to tell the driver so that the output lines become what is wanted.
@@ -291,7 +298,7 @@ fn open_file(spec: &str, path: &Path) -> Result<OwnedFd, OpenError> {
     }
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        Errno::NOENT | Errno::NXIO | Errno::NODEV => not_found(),
+        Errno::NOENT => not_found(),
         Errno::BUSY => OpenError::Busy {
             path: path.to_owned(),
             pid: holder_of(path, None),

@@ -51,16 +51,28 @@ impl Default for System {
 }
 
 impl System {
+    /// Where the kernel lists its terminals.
+    pub(in crate::backend) fn class(&self) -> PathBuf {
+        self.sys.join("class/tty")
+    }
+
     /// All serial ports with something behind them, in the order of their names. Virtual consoles and
     /// pseudo-terminals are none; nor is a `ttyS` whose UART the kernel did not find.
     pub(in crate::backend) fn serial_ttys(&self) -> Vec<SerialTty> {
-        let class = self.sys.join("class/tty");
-        let names = fs::read_dir(&class).into_iter().flatten().flatten();
+        let names = fs::read_dir(self.class()).into_iter().flatten().flatten();
         let mut ttys: Vec<SerialTty> = names
             .filter_map(|entry| serial_tty(&entry.path(), entry.file_name().into_string().ok()?))
             .collect();
         ttys.sort_by_key(|tty| natural(&tty.name));
         ttys
+    }
+
+    /// What the tty of this device file says it is, as a spec, if it is a USB adapter.
+    pub(in crate::backend) fn usb_spec_of(&self, path: &Path) -> Option<String> {
+        let path = fs::canonicalize(path).ok()?;
+        let name = path.file_name()?.to_str()?;
+        let tty = serial_tty(&self.class().join(name), name.to_owned())?;
+        tty.usb.map(|usb| usb.spec())
     }
 
     /// The links below `/dev/serial` that point to `tty`, in the order by-id, by-path.
@@ -131,6 +143,33 @@ impl SerialTty {
         }
         parts.join(", ")
     }
+}
+
+impl UsbIdentity {
+    /// The spec that says all of it which a spec can say.
+    fn spec(&self) -> String {
+        usb_spec(
+            (self.vendor, self.product),
+            self.serial.as_deref(),
+            self.interface,
+        )
+    }
+}
+
+/// `usb:VID:PID[:SERIAL][:ifNN]`
+pub(in crate::backend) fn usb_spec(
+    (vendor, product): (u16, u16),
+    serial: Option<&str>,
+    interface: Option<u8>,
+) -> String {
+    let mut spec = format!("usb:{vendor:04x}:{product:04x}");
+    if let Some(serial) = serial {
+        spec.push_str(&format!(":{serial}"));
+    }
+    if let Some(interface) = interface {
+        spec.push_str(&format!(":if{interface:02x}"));
+    }
+    spec
 }
 
 fn serial_tty(class_entry: &Path, name: String) -> Option<SerialTty> {
