@@ -24,8 +24,8 @@ use crate::transmit::{Pacing, Turn, WriteQueue};
 use crate::writer::Writers;
 use crate::{
     Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
-    Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, Profile, ReceiveErrors, Refusal,
-    Right, Sequence, WritePolicy,
+    Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, OnLoss, Profile, ReceiveErrors,
+    Refusal, Right, Sequence, WritePolicy,
 };
 
 /// What a hub is made with.
@@ -43,6 +43,8 @@ pub struct HubConfig {
     pub stall_limit: Duration,
     /// How many bytes may wait to be written, over all clients.
     pub write_queue: usize,
+    /// What becomes of queued writes when the device is lost.
+    pub on_loss: OnLoss,
     /// How many asks may wait, over all clients.
     pub ask_queue: usize,
     /// How long an ask may wait for its turn, unless it says so itself; at most [`crate::LONGEST_TIMEOUT`].
@@ -175,6 +177,15 @@ impl Hub {
         self.writes.room()
     }
 
+    /// How often the device was lost, if bytes that wait for room were then meant for a device that is no more;
+    /// `None` if they may wait for the next ([`OnLoss::Keep`]).
+    pub fn losses_that_discard(&self) -> Option<u64> {
+        match self.config.on_loss {
+            OnLoss::Discard => Some(self.counters.device_losses),
+            OnLoss::Keep => None,
+        }
+    }
+
     /// Whether nothing is left to do to the device for anybody: no byte to write, no ask, no control operation, waiting or
     /// under way.
     pub fn is_idle(&self) -> bool {
@@ -189,6 +200,11 @@ impl Hub {
     /// Whether anybody is told of receive errors, so that the device must be asked for them.
     pub fn wants_errors(&self) -> bool {
         self.clients.values().any(|client| client.watches_errors)
+    }
+
+    /// Whether a named sequence is under way, so that signals may be in a state that nobody wants to last.
+    pub fn runs_sequence(&self) -> bool {
+        self.sequencer.runs_sequence()
     }
 
     // --- the world spoke
@@ -219,7 +235,7 @@ impl Hub {
     }
 
     /// The device vanished, or could not be opened. Asks and control operations under way end, queued writes are lost
-    /// and told to their writers.
+    /// and told to their writers, unless they are [kept](OnLoss::Keep).
     pub fn handle_lost(&mut self, now: Instant, reason: &str) {
         if matches!(&self.state, DeviceState::Absent { reason: known } if known == reason) {
             return;
@@ -234,7 +250,10 @@ impl Hub {
         self.note_state(now);
         self.asks.lost(reason);
         self.sequencer.lost(reason);
-        self.lose_writes(Turn::MAX, &format!("the device is absent: {reason}"));
+        self.offered = None;
+        if self.config.on_loss == OnLoss::Discard {
+            self.lose_writes(Turn::MAX, &format!("the device is absent: {reason}"));
+        }
         self.publish(|news, _| news.state = true);
         self.settle(now);
     }

@@ -153,6 +153,12 @@ impl Sequencer {
         self.held.is_some() || self.queue.front().is_some_and(|operation| operation.holds)
     }
 
+    /// Whether a named sequence has begun and not ended.
+    pub(crate) fn runs_sequence(&self) -> bool {
+        let front = self.queue.front();
+        front.is_some_and(|operation| operation.kind == Kind::Steps && operation.due.is_some())
+    }
+
     /// The client left: a break that it held ends, at its place in the order of everything.
     pub(crate) fn detach(&mut self, client: ClientId, turn: Turn) {
         if self.held.is_some_and(|held| held.client == client) {

@@ -85,6 +85,16 @@ pub enum OnLag {
     Stall,
 }
 
+/// What becomes of writes that wait in the queue when the device is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnLoss {
+    /// They are lost, and told as lost: what was meant for one device does not reach the next.
+    #[default]
+    Discard,
+    /// They wait for the device that comes next.
+    Keep,
+}
+
 /// A client that wants to be one.
 #[derive(Debug, Clone)]
 pub struct Attach {

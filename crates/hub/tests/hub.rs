@@ -326,6 +326,44 @@ fn auto_does_not_stall_what_cannot_be_paused() {
 }
 
 #[test]
+fn writes_that_are_kept_wait_for_the_next_device_and_asks_do_not() {
+    let mut bench = Bench::new(HubConfig {
+        on_loss: OnLoss::Keep,
+        byte_pacing: Duration::from_millis(10),
+        profile: Some(Profile::new(ReplyEnd::Line { count: 1 })),
+        ..config()
+    });
+    let id = bench.attach(client("a"));
+    bench.write(id, "hello").unwrap();
+    assert_eq!(bench.hub.poll_transmit(bench.now).unwrap(), "h");
+    bench.hub.handle_transmitted(bench.now, 1);
+    let ask = Ask {
+        command: "ID?".into(),
+        profile: None,
+        timeout: None,
+        wait: None,
+    };
+    bench.hub.ask(bench.now, id, ask);
+    bench.hub.handle_lost(bench.now, "unplugged");
+    let told = bench.notices(id);
+    assert!(matches!(told[0], Notice::AskDone { .. }), "{told:?}");
+    assert!(!told.iter().any(|it| matches!(it, Notice::WriteLost { .. })));
+    assert_eq!(bench.hub.poll_transmit(bench.now), None);
+    assert!(bench.write(id, "x").is_err(), "nothing new is taken");
+    assert_eq!(bench.hub.info().write_queue, 4);
+
+    bench.hub.handle_opened(bench.now, present(), true);
+    let mut heard = Vec::new();
+    for _ in 0..10 {
+        heard.extend(bench.transmit());
+        bench.pass(Duration::from_millis(10));
+    }
+    assert_eq!(heard, b"ello");
+    assert!(bench.notices(id).contains(&Notice::Written { up_to: 5 }));
+    assert_eq!(bench.hub.info().counters.bytes_write_lost, 0);
+}
+
+#[test]
 fn what_is_written_is_told_and_so_is_what_is_lost() {
     let mut bench = Bench::new(config());
     let id = bench.attach(client("a"));

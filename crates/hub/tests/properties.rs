@@ -152,6 +152,7 @@ fn hub_config() -> impl Strategy<Value = HubConfig> {
                 lease_idle,
                 stall_limit: STALL_LIMIT,
                 write_queue: WRITE_QUEUE,
+                on_loss: OnLoss::Discard,
                 ask_queue: 4,
                 profile: None,
                 sequences: vec![

@@ -19,6 +19,7 @@ fn bench(ask_wait: Duration) -> Bench {
     };
     Bench::new(HubConfig {
         profile: Some(profile),
+        on_loss: OnLoss::Discard,
         ask_queue: 1000,
         ask_wait,
         ..config()

@@ -211,6 +211,16 @@ impl PortHandle {
         self.hub.borrow().has_readers()
     }
 
+    /// [`Hub::losses_that_discard`].
+    pub(crate) fn losses_that_discard(&self) -> Option<u64> {
+        self.hub.borrow().losses_that_discard()
+    }
+
+    /// [`Hub::runs_sequence`].
+    pub(crate) fn runs_sequence(&self) -> bool {
+        self.hub.borrow().runs_sequence()
+    }
+
     /// [`Hub::poll_timeout`].
     pub(crate) fn timeout(&self) -> Option<Instant> {
         self.hub.borrow().poll_timeout()

@@ -1,6 +1,8 @@
 //! The one place that awaits a UART: it keeps a port's device open, and carries bytes, actions and signals between it
 //! and the hub. What any of them means is the hub's business.
 
+mod life;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,16 +13,13 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use uart_iface::backend::Device;
-use uart_iface::{ErrorCounters, LineSettings, OutputSignals, Port, PortError};
+use uart_iface::watch::{Watch, WatchError};
+use uart_iface::{ErrorCounters, OpenError, Port, PortError};
 use uartnet_hub::{Action, ActionDone, DeviceState, ReceiveErrors};
 
+use self::life::{Failed, Life, Waits};
 use crate::gateway::PortHandle;
 use crate::scratch::with_scratch;
-
-/// The first wait before an absent device is tried again; it doubles up to [`LAST_RETRY`].
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// The longest wait before an absent device is tried again.
-const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// Reads in one turn, so that a flood on one port leaves time for the others.
 const READS_A_TURN: usize = 32;
@@ -42,26 +41,33 @@ const ERRORS_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct PortTask {
     handle: Rc<PortHandle>,
     device: Box<dyn Device>,
-    /// What the device is opened with: the settings and signals last in force.
-    line: LineSettings,
-    outputs: OutputSignals,
-    retry: Duration,
-    /// The sentence of the last failure, so that a device that stays away is logged once.
-    told: Option<String>,
+    life: Life,
+    /// While the device is absent, and as far as that is possible.
+    watch: Option<Watch>,
+    /// Why the device cannot be watched for, so that it is logged once.
+    unwatched: Option<String>,
 }
 
 impl PortTask {
     /// A task for this port, whose device is tried once at once, so that a client which comes early finds it open.
     /// Must be called within a tokio runtime.
     pub(crate) fn new(handle: Rc<PortHandle>, device: Box<dyn Device>) -> PortTask {
-        let line = handle.line();
+        PortTask::with_waits(handle, device, Waits::default())
+    }
+
+    /// [`PortTask::new`], with waits of its own.
+    pub(crate) fn with_waits(
+        handle: Rc<PortHandle>,
+        device: Box<dyn Device>,
+        waits: Waits,
+    ) -> PortTask {
+        let life = Life::new(Instant::now(), handle.line(), waits);
         let mut task = PortTask {
             handle,
             device,
-            line,
-            outputs: OutputSignals::ASSERTED,
-            retry: FIRST_RETRY,
-            told: None,
+            life,
+            watch: None,
+            unwatched: None,
         };
         task.open();
         task
@@ -80,7 +86,7 @@ impl PortTask {
                 };
                 match ended {
                     Ended::Drained => return,
-                    Ended::Lost(reason) => self.lost(Instant::now(), reason),
+                    Ended::Lost(reason) => self.lost(reason),
                     Ended::Waited => self.open(),
                 }
             }
@@ -89,49 +95,76 @@ impl PortTask {
     }
 
     fn open(&mut self) {
-        let opened = self
-            .device
-            .open(self.line, self.outputs)
-            .map_err(|error| error.to_string());
-        let opened = opened.and_then(|mut uart| {
-            let status = uart.status().map_err(|error| error.to_string())?;
-            Ok((uart, status))
-        });
-        let now = Instant::now();
-        match opened {
-            Ok((uart, status)) => {
-                tracing::info!(
-                    port = %self.handle.name(), device = self.handle.device(), line = %status.line, "device opened"
+        let failed = match self.try_open() {
+            Ok(()) => return,
+            Err(error) => self.life.handle_failed(Instant::now(), &error),
+        };
+        match failed {
+            Failed::Refuses(reason) => {
+                tracing::warn!(
+                    port = %self.handle.name(), device = self.handle.device(), reason,
+                    "the settings last in force are refused; trying those of the configuration"
                 );
-                self.told = None;
-                self.line = status.line;
-                self.outputs = status.outputs;
-                self.handle.set_line(status.line);
-                let state = DeviceState::Present {
-                    line: status.line,
-                    outputs: status.outputs,
-                    inputs: status.inputs,
-                };
-                self.handle
-                    .drive(now, |hub| hub.handle_opened(now, state, uart.can_pause()));
-                self.handle.uart().replace(Some(uart));
+                if let Err(error) = self.try_open() {
+                    let failed = self.life.handle_failed(Instant::now(), &error);
+                    self.tell_absent(failed);
+                }
             }
-            Err(reason) => self.lost(now, reason),
+            failed => self.tell_absent(failed),
         }
     }
 
-    fn lost(&mut self, now: Instant, reason: String) {
-        if self.told.as_ref() != Some(&reason) {
+    fn try_open(&mut self) -> Result<(), OpenError> {
+        let (line, outputs) = self.life.to_open();
+        let mut uart = self.device.open(line, outputs)?;
+        let status = uart.status().map_err(|source| OpenError::Setup {
+            spec: self.device.spec().to_owned(),
+            source,
+        })?;
+        let now = Instant::now();
+        let identity = uart.identity();
+        let (port, device) = (self.handle.name(), self.handle.device());
+        tracing::info!(%port, device, line = %status.line, is = identity, "device opened");
+        if let Some(before) = self.life.handle_opened(now, &status, identity) {
+            tracing::warn!(%port, device, is = identity, was = before, "this is another device than before");
+        }
+        self.watch = None;
+        self.handle.set_line(status.line);
+        let state = DeviceState::Present {
+            line: status.line,
+            outputs: status.outputs,
+            inputs: status.inputs,
+        };
+        self.handle
+            .drive(now, |hub| hub.handle_opened(now, state, uart.can_pause()));
+        self.handle.uart().replace(Some(uart));
+        Ok(())
+    }
+
+    fn lost(&mut self, reason: String) {
+        self.settle_outputs();
+        let failed = self.life.handle_lost(Instant::now(), reason);
+        self.tell_absent(failed);
+    }
+
+    fn tell_absent(&mut self, failed: Failed) {
+        if let Failed::Tell(reason) | Failed::Refuses(reason) = failed {
             tracing::warn!(port = %self.handle.name(), device = self.handle.device(), reason, "device absent");
+            let now = Instant::now();
             self.handle.drive(now, |hub| hub.handle_lost(now, &reason));
-            self.told = Some(reason);
+        }
+    }
+
+    /// Signals are as somebody wants them to be, unless a sequence is at work on them.
+    fn settle_outputs(&mut self) {
+        if !self.handle.runs_sequence() {
+            self.life.handle_steady();
         }
     }
 
     /// Until it is time to try the device again. The hub still lives: leases expire, clients come and go.
     async fn wait(&mut self) -> Ended {
-        let again = Instant::now() + self.retry;
-        self.retry = (self.retry * 2).min(LAST_RETRY);
+        self.watch_for_it();
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
             self.handle.kick().awake();
@@ -140,6 +173,16 @@ impl PortTask {
                 if self.handle.has_drained() {
                     return Poll::Ready(Ended::Drained);
                 }
+                if let Some(watch) = &mut self.watch
+                    && let Poll::Ready(seen) = watch.poll_changed(cx)
+                {
+                    match seen {
+                        Ok(()) => self.life.handle_sign(now),
+                        Err(error) => self.cannot_watch(now, &error),
+                    }
+                    continue;
+                }
+                let again = self.life.due();
                 if now >= again {
                     return Poll::Ready(Ended::Waited);
                 }
@@ -158,9 +201,40 @@ impl PortTask {
         .await
     }
 
+    /// Has the return of the device seen, where it can be.
+    fn watch_for_it(&mut self) {
+        if self.watch.is_some() {
+            return;
+        }
+        let signs = self.device.signs();
+        if signs.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        match Watch::new(signs) {
+            Ok(watch) => {
+                self.watch = Some(watch);
+                self.life.handle_watched(now);
+            }
+            Err(error) => self.cannot_watch(now, &error),
+        }
+    }
+
+    fn cannot_watch(&mut self, now: Instant, error: &WatchError) {
+        self.watch = None;
+        self.life.handle_unwatched(now);
+        let reason = error.to_string();
+        if self.unwatched.as_ref() != Some(&reason) {
+            tracing::warn!(
+                port = %self.handle.name(), device = self.handle.device(), reason,
+                "the return of the device cannot be watched for; it is tried every 2 s"
+            );
+            self.unwatched = Some(reason);
+        }
+    }
+
     /// Until the device is lost.
     async fn serve(&mut self) -> Ended {
-        let since = Instant::now();
         let mut turn = Turn {
             task: self,
             alarm: Alarm::default(),
@@ -169,12 +243,7 @@ impl PortTask {
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
-        let ended = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx))).await;
-        // A device that comes and goes at once is as absent as one that does not come.
-        if since.elapsed() >= LAST_RETRY {
-            self.retry = FIRST_RETRY;
-        }
-        ended
+        tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx))).await
     }
 }
 
@@ -323,6 +392,9 @@ impl Turn<'_> {
                 return Ok(went);
             };
             went = Went::Busy;
+            // What came before is over, unless this is a part of it.
+            self.task.settle_outputs();
+            let in_sequence = self.task.handle.runs_sequence();
             let done = match action {
                 Action::Apply(wanted) => uart.apply(wanted).map(ActionDone::Line),
                 Action::SetOutputs(change) => uart.set_outputs(change).map(ActionDone::Outputs),
@@ -336,7 +408,7 @@ impl Turn<'_> {
             };
             match done {
                 Ok(ActionDone::Line(line)) => {
-                    self.task.line = line;
+                    self.task.life.handle_line(line);
                     self.task.handle.set_line(line);
                     // Flow control decides about it. If reading goes on again, another round must begin with it.
                     let can_pause = uart.can_pause();
@@ -344,7 +416,12 @@ impl Turn<'_> {
                         .handle
                         .with_hub(now, |hub| hub.handle_can_pause(can_pause));
                 }
-                Ok(ActionDone::Outputs(outputs)) => self.task.outputs = outputs,
+                Ok(ActionDone::Outputs(outputs)) => {
+                    self.task.life.handle_outputs(outputs);
+                    if !in_sequence {
+                        self.task.life.handle_steady();
+                    }
+                }
                 Ok(ActionDone::Done) | Err(_) => {}
             }
             let now = Instant::now();
@@ -478,5 +555,7 @@ impl Alarm {
     }
 }
 
+#[cfg(test)]
+mod battery;
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 47);
+    assert_eq!(tried, 48);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 26);
+    assert_eq!(tried, 27);
 }
 
 #[test]

@@ -89,6 +89,9 @@ impl Fault {
     }
 }
 
+/// What a board says to a line.
+pub type Answer = fn(&[u8]) -> Vec<u8>;
+
 /// One opening of the device, from its first call to its close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
@@ -118,7 +121,7 @@ struct State {
     /// It is plugged in while there is something at this path.
     marker: Option<PathBuf>,
     /// What it says to each line it hears.
-    answer: Option<fn(&[u8]) -> Vec<u8>>,
+    answer: Option<Answer>,
     line: Vec<u8>,
     /// Said, and not read.
     said: VecDeque<u8>,
@@ -194,7 +197,7 @@ impl Bench {
     }
 
     /// From now on the board says something to each line it hears; a line ends with CR, which is not given.
-    pub fn answers(&self, answer: fn(&[u8]) -> Vec<u8>) {
+    pub fn answers(&self, answer: Answer) {
         self.state().answer = Some(answer);
     }
 

@@ -17,6 +17,7 @@ pub fn config() -> HubConfig {
         on_lag: OnLag::Auto,
         stall_limit: Duration::from_secs(1),
         write_queue: 64 * 1024,
+        on_loss: OnLoss::Discard,
         ask_queue: 64,
         ask_wait: LONGEST_TIMEOUT,
         profile: None,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use toml::Spanned;
 use uart_iface::{LineSettings, PortName};
-use uartnet_hub::{Access, HubConfig, OnLag, Sequence, Step, WritePolicy};
+use uartnet_hub::{Access, HubConfig, OnLag, OnLoss, Sequence, Step, WritePolicy};
 
 use super::interpreter::{self, OwnInterpreter};
 use super::problem::{Place, Report, Source, Wrong};
@@ -228,6 +228,7 @@ fn port(
         on_lag: OnLag::default(),
         stall_limit: limits::STALL_LIMIT.default,
         write_queue: limits::WRITE_QUEUE.default,
+        on_loss: OnLoss::default(),
         ask_queue: limits::ASK_QUEUE.default,
         ask_wait: limits::ASK_WAIT.default,
         profile: interpreter::profile(
@@ -256,6 +257,9 @@ fn port(
     });
     values.set(&mut hub.write_queue, &raw.write_queue, |text| {
         values::size(text, limits::WRITE_QUEUE.range())
+    });
+    values.set(&mut hub.on_loss, &raw.on_loss, |text| {
+        values::word(text, "a thing to do on loss", values::ON_LOSS)
     });
     values.set(&mut hub.ask_queue, &raw.ask_queue, |text| {
         values::count(text, limits::ASK_QUEUE.range())

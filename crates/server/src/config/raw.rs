@@ -59,6 +59,7 @@ pub(super) struct RawPort {
     pub(super) on_lag: Option<Written>,
     pub(super) stall_limit: Option<Written>,
     pub(super) write_queue: Option<Written>,
+    pub(super) on_loss: Option<Written>,
     pub(super) write_pacing: Option<Written>,
     pub(super) ask_queue: Option<Written>,
     pub(super) ask_wait: Option<Written>,

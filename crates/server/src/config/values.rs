@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use uart_iface::{FlowControl, suggest};
-use uartnet_hub::{Access, OnLag, ReadFrom, WritePolicy};
+use uartnet_hub::{Access, OnLag, OnLoss, ReadFrom, WritePolicy};
 
 use super::problem::Wrong;
 use super::{ListenAddress, limits};
@@ -40,6 +40,10 @@ pub(super) const ON_LAG: &[(&str, OnLag)] = &[
     ("disconnect", OnLag::Disconnect),
     ("stall", OnLag::Stall),
 ];
+
+/// What can be written for `on_loss`.
+pub(super) const ON_LOSS: &[(&str, OnLoss)] =
+    &[("discard", OnLoss::Discard), ("keep", OnLoss::Keep)];
 
 /// A number of bytes: `1000`, `64KiB`, `1MiB`.
 pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {

@@ -234,11 +234,16 @@ impl Bridge {
     /// What waited for the device or for room is tried again.
     fn resume(&mut self, now: Instant) {
         if self.writer.holds() {
-            let (held, before) = (self.writer.held().clone(), self.writer.end());
-            let resumed = self.writer.resume(now, &self.client);
-            self.handle_pushed(resumed, &held, before - held.len() as u64);
+            let held = self.writer.held().len();
+            match self.writer.resume(now, &self.client) {
+                Ok(()) => {}
+                Err(Refusal::Absent { reason }) if self.when_absent == WhenAbsent::Hold => {
+                    tracing::warn!(port = %self.port(), bytes = held, %reason, "bytes of a client are lost");
+                }
+                Err(refusal) => self.refuse(&refusal.to_string()),
+            }
         }
-        if self.present == Some(true) && !self.waiting.is_empty() {
+        if self.present == Some(true) && !self.waiting.is_empty() && !self.writer.holds() {
             let waiting = std::mem::take(&mut self.waiting).freeze();
             self.push(now, waiting);
         }

@@ -14,6 +14,8 @@ pub(super) struct Writer {
     /// The write offset of the next byte the hub will accept.
     next: u64,
     held: Bytes,
+    /// How often the device had been lost when they were found no room for; `None`: they may wait for the next one.
+    held_since: Option<u64>,
     /// The write offset below which everything was written or lost.
     settled: u64,
 }
@@ -24,6 +26,7 @@ impl Writer {
         Writer {
             next,
             held: Bytes::new(),
+            held_since: None,
             settled: next,
         }
     }
@@ -73,14 +76,33 @@ impl Writer {
             "the client must not be read while bytes are held"
         );
         self.held = bytes;
-        self.resume(now, client)
+        self.hand_over(now, client)
     }
 
-    /// Tries again with what is held.
+    /// Tries again with what is held. If the device was lost meanwhile, that was meant for a device that is no more, unless
+    /// the port [keeps](uartnet_hub::OnLoss::Keep) it.
     ///
     /// # Errors
     /// As [`Writer::push`].
     pub(super) fn resume(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
+        let losses = client.port().losses_that_discard();
+        if losses != self.held_since {
+            self.held = Bytes::new();
+            return Err(Refusal::Absent {
+                reason: "it was lost while these bytes waited for room".to_owned(),
+            });
+        }
+        let held = self.held.clone();
+        match self.hand_over(now, client) {
+            Err(Refusal::Absent { .. }) if losses.is_none() => {
+                self.held = held;
+                Ok(())
+            }
+            handed_over => handed_over,
+        }
+    }
+
+    fn hand_over(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
         let mut piece = self.held.clone();
         while !piece.is_empty() {
             match client.write(now, piece.clone()) {
@@ -97,7 +119,10 @@ impl Writer {
                         .held
                         .slice(..limit.div_ceil(2).max(1).min(piece.len() - 1));
                 }
-                Err(Refusal::Busy { .. }) => return Ok(()),
+                Err(Refusal::Busy { .. }) => {
+                    self.held_since = client.port().losses_that_discard();
+                    return Ok(());
+                }
                 Err(refusal) => {
                     self.held = Bytes::new();
                     return Err(refusal);

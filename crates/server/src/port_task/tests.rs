@@ -3,14 +3,16 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::task::Waker;
 
+use uart_iface::testing::{Call, Fault};
 use uart_iface::{
-    FlowControl, InputSignals, OpenError, OutputChange, OutputSignals, PortStatus, Purge,
+    FlowControl, InputSignals, LineSettings, OutputChange, OutputSignals, PortStatus, Purge,
 };
 use uartnet_hub::{
-    Access, Ask, AskOutcome, Attach, Control, Epoch, HubConfig, Notice, OnLag, Profile, ReadFrom,
-    ReplyEnd, WritePolicy,
+    Access, Ask, AskOutcome, Attach, Control, Epoch, HubConfig, Notice, OnLag, OnLoss, Profile,
+    ReadFrom, ReplyEnd, Sequence, WritePolicy,
 };
 
 use super::*;
@@ -204,21 +206,29 @@ impl Port for Fake {
     }
 }
 
-fn handle() -> Rc<PortHandle> {
-    let hub = HubConfig {
+pub(super) fn config() -> HubConfig {
+    HubConfig {
         history: 1 << 20,
         write: WritePolicy::Shared,
         lease_idle: None,
         on_lag: OnLag::Gap,
         stall_limit: Duration::from_secs(1),
         write_queue: 4096,
+        on_loss: OnLoss::Discard,
         ask_queue: 8,
         ask_wait: Duration::from_secs(30),
         profile: Some(Profile::new(ReplyEnd::Line { count: 1 })),
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,
         line_pacing: Duration::ZERO,
-    };
+    }
+}
+
+fn handle() -> Rc<PortHandle> {
+    handle_with(config())
+}
+
+pub(super) fn handle_with(hub: HubConfig) -> Rc<PortHandle> {
     let port = PortConfig {
         name: "board0".parse().unwrap(),
         device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
@@ -234,13 +244,14 @@ fn handle() -> Rc<PortHandle> {
 }
 
 /// A client that waits for notices.
-struct Watcher {
-    client: PortClient,
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub(super) client: PortClient,
     nudge: Rc<Nudge>,
 }
 
 impl Watcher {
-    fn new(handle: &Rc<PortHandle>) -> Watcher {
+    pub(super) fn new(handle: &Rc<PortHandle>) -> Watcher {
         Watcher::with(handle, OnLag::Gap)
     }
 
@@ -259,7 +270,7 @@ impl Watcher {
     }
 
     /// The next notice that the test is interested in.
-    async fn notice<T>(&mut self, is_it: impl Fn(Notice) -> Option<T>) -> T {
+    pub(super) async fn notice<T>(&mut self, is_it: impl Fn(Notice) -> Option<T>) -> T {
         poll_fn(|cx| {
             loop {
                 while let Some(notice) = self.client.poll_notice(Instant::now(), usize::MAX) {
@@ -291,7 +302,7 @@ impl Watcher {
         .await
     }
 
-    fn ask(&self, command: &'static str) {
+    pub(super) fn ask(&self, command: &'static str) {
         let ask = Ask {
             command: Bytes::from_static(command.as_bytes()),
             profile: None,
@@ -303,7 +314,7 @@ impl Watcher {
             .with_hub(now, |hub, client| hub.ask(now, client, ask));
     }
 
-    fn control(&self, control: Control) {
+    pub(super) fn control(&self, control: Control) {
         let now = Instant::now();
         self.client
             .with_hub(now, |hub, client| hub.control(now, client, control));
@@ -416,6 +427,131 @@ fn a_device_that_comes_back_is_opened_as_it_was() {
         fake.0.borrow_mut().unplugged = false;
         assert!(matches!(watcher.state().await, DeviceState::Present { .. }));
         assert_eq!(fake.logged()[0], "open 9600-8n1-rtscts dtr=off rts=on");
+    });
+}
+
+/// Waits so long that only what is seen can end them.
+const HOURS: Waits = Waits {
+    first: Duration::from_secs(3600),
+    unseen: Duration::from_secs(3600),
+    seen: Duration::from_secs(3600),
+    apart: Duration::ZERO,
+};
+
+#[test]
+fn a_device_is_opened_because_its_return_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("serial/by-id/board");
+    let bench = uart_iface::testing::Bench::new();
+    bench.plugged_by(&path);
+    let runtime = crate::runtime().unwrap();
+    let story = async {
+        let handle = handle();
+        let mut watcher = Watcher::new(&handle);
+        let task = PortTask::with_waits(handle.clone(), bench.device(), HOURS);
+        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        let missing = watcher.state().await;
+        let reason = "cannot open bench:: no such device".to_owned();
+        assert_eq!(missing, DeviceState::Absent { reason });
+        // What happens before the task's first turn is for the wait, not for the eye.
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            // The whole way to it comes and goes, as udev does it.
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            assert!(matches!(watcher.state().await, DeviceState::Present { .. }));
+            std::fs::remove_dir_all(folder.path().join("serial")).unwrap();
+            bench.says(b"the read finds out");
+            assert!(matches!(watcher.state().await, DeviceState::Absent { .. }));
+        }
+        running.abort();
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(60), story).await })
+        .expect("it is noticed");
+}
+
+#[test]
+fn a_device_that_may_be_used_only_later_is_opened_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tty0");
+    std::fs::write(&path, "").unwrap();
+    let bench = uart_iface::testing::Bench::new();
+    bench.plugged_by(&path);
+    bench.plan(Call::Open, 0, Fault::Denied);
+    let runtime = crate::runtime().unwrap();
+    let story = async {
+        let handle = handle();
+        let mut watcher = Watcher::new(&handle);
+        let task = PortTask::with_waits(handle.clone(), bench.device(), HOURS);
+        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        let DeviceState::Absent { reason } = watcher.state().await else {
+            panic!("it is denied");
+        };
+        tokio::task::yield_now().await;
+        assert!(reason.contains("permission denied"), "{reason}");
+        // The rule of udev comes after the device file.
+        let permissions = std::fs::Permissions::from_mode(0o660);
+        std::fs::set_permissions(&path, permissions).unwrap();
+        assert!(matches!(watcher.state().await, DeviceState::Present { .. }));
+        running.abort();
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(60), story).await })
+        .expect("it is noticed");
+}
+
+#[test]
+fn a_board_that_vanishes_in_the_middle_of_a_sequence_is_not_held_in_reset() {
+    let bench = uart_iface::testing::Bench::new();
+    let reset = Sequence {
+        name: "reset".into(),
+        steps: ["rts=off", "1h", "rts=on"]
+            .map(|step| step.parse().unwrap())
+            .into(),
+    };
+    let runtime = crate::runtime().unwrap();
+    runtime.block_on(async {
+        let handle = handle_with(HubConfig {
+            sequences: vec![reset],
+            ..config()
+        });
+        let mut watcher = Watcher::new(&handle);
+        let task = PortTask::new(handle.clone(), bench.device());
+        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        watcher.control(Control::SetOutputs(OutputChange {
+            dtr: Some(false),
+            rts: None,
+        }));
+        watcher.control(Control::Run("reset".into()));
+        let held = watcher.notice(|notice| match notice {
+            Notice::Signals { outputs, .. } if !outputs.rts => Some(outputs),
+            _ => None,
+        });
+        assert!(!held.await.dtr);
+        bench.unplug();
+        let ended = watcher.notice(|notice| match notice {
+            Notice::ControlDone { result, .. } if result.is_err() => Some(result),
+            _ => None,
+        });
+        assert!(ended.await.is_err());
+        bench.plug_in();
+        watcher
+            .notice(|notice| match notice {
+                Notice::State {
+                    state: DeviceState::Present { outputs, .. },
+                    ..
+                } => Some(outputs),
+                _ => None,
+            })
+            .await;
+        let opened_with = bench.openings().last().unwrap().with.1;
+        let before = OutputSignals {
+            dtr: false,
+            rts: true,
+        };
+        assert_eq!(opened_with, before);
+        running.abort();
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use uartnet_hub::{OnLag, ReadFrom, WritePolicy};
+use uartnet_hub::{HubConfig, OnLag, OnLoss, ReadFrom, WritePolicy};
 use uartnet_server::config::{StreamOptions, WhenAbsent};
 use uartnet_server::endpoint::Finish;
 
@@ -169,6 +169,35 @@ fn a_client_is_held_while_the_device_is_away_and_served_when_it_returns() {
 }
 
 #[test]
+fn what_was_sent_to_a_device_that_is_lost_does_not_reach_the_next_unless_it_is_kept() {
+    for (on_loss, kept) in [
+        (OnLoss::Discard, String::new()),
+        (OnLoss::Keep, "a".repeat(1000) + &"b".repeat(1000)),
+    ] {
+        for looks in [false, true] {
+            let world = World::new(HubConfig { on_loss, ..hub() });
+            let mut client = connect(&world);
+            client.hears(&world);
+            // The write queue has 1024 bytes: the second piece waits for room.
+            client.sends(&world, "a".repeat(1000));
+            client.sends(&world, "b".repeat(1000));
+            world.vanish("unplugged");
+            if looks {
+                client.hears(&world);
+            }
+            world.appear();
+            client.hears(&world);
+            let mut heard = world.board_heard();
+            client.hears(&world);
+            client.sends(&world, " next");
+            heard += &world.board_heard();
+            assert_eq!(heard, format!("{kept} next"), "{on_loss:?}, looks: {looks}");
+            assert_eq!(client.finished(), None);
+        }
+    }
+}
+
+#[test]
 fn what_waits_for_an_absent_device_is_bounded() {
     let world = World::absent(hub(), 65_536);
     let mut client = connect(&world);
@@ -195,7 +224,7 @@ fn a_listener_may_refuse_clients_while_the_device_is_absent() {
 
 #[test]
 fn a_write_that_is_refused_closes_the_connection_and_says_nothing() {
-    let world = World::new(uartnet_hub::HubConfig {
+    let world = World::new(HubConfig {
         write: WritePolicy::None,
         ..hub()
     });
@@ -209,7 +238,7 @@ fn a_write_that_is_refused_closes_the_connection_and_says_nothing() {
 
 #[test]
 fn a_client_that_lags_is_cut_because_a_stream_of_bytes_cannot_say_what_is_missing() {
-    let world = World::new(uartnet_hub::HubConfig {
+    let world = World::new(HubConfig {
         on_lag: OnLag::Gap,
         ..hub()
     });

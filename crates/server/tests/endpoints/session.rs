@@ -353,6 +353,27 @@ fn a_full_queue_stops_the_reading_and_nothing_is_lost() {
 }
 
 #[test]
+fn bytes_that_waited_for_room_in_a_device_that_is_lost_are_told_from_where() {
+    let world = World::new(HubConfig {
+        write_queue: 16,
+        ..hub()
+    });
+    let (mut client, _) = opened(&world, r#","mode":"write""#);
+    client.sends(&world, "16_0:0123456789a15_11:bcdefghij");
+    world.vanish("unplugged");
+    world.appear();
+    let said = client.hears_payloads(&world);
+    let told = |start: &str| said.iter().find(|it| it.contains(start));
+    let lost = told(r#""event":"write-lost""#).expect("the queued ones");
+    assert!(lost.contains(r#""from":0,"to":11"#), "{lost}");
+    let refused = told(r#"{"error":"absent""#).expect("those that waited");
+    assert!(refused.ends_with(r#","write_offset":11}"#), "{refused}");
+    assert_eq!(world.board_heard(), "");
+    client.sends_frame(&world, "11:again");
+    assert_eq!(world.board_heard(), "again");
+}
+
+#[test]
 fn bytes_for_an_absent_device_are_refused_and_lost_ones_are_told() {
     let world = World::new(hub());
     let (mut client, _) = opened(&world, r#","mode":"write""#);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use uart_iface::{InputSignals, LineSettings, OutputSignals};
 use uartnet_hub::{
-    Access, Action, ActionDone, DeviceState, Epoch, HubConfig, OnLag, Profile, ReplyEnd,
+    Access, Action, ActionDone, DeviceState, Epoch, HubConfig, OnLag, OnLoss, Profile, ReplyEnd,
     WritePolicy,
 };
 use uartnet_server::access::{Audit, Clock, Gate, Guarded, Identity, Origin, Rules, Visitor};
@@ -29,6 +29,7 @@ pub(crate) fn hub() -> HubConfig {
         on_lag: OnLag::Gap,
         stall_limit: Duration::from_secs(1),
         write_queue: 1024,
+        on_loss: OnLoss::Discard,
         ask_queue: 256,
         ask_wait: Duration::from_secs(30),
         profile: None,
