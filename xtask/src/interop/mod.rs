@@ -5,8 +5,10 @@ mod esptool;
 mod firmware;
 mod gateway;
 mod lrzsz;
+mod micropython;
 mod miniterm;
 mod modbus;
+mod modbus_slave;
 mod needs;
 mod pipes;
 mod pyserial_board;
@@ -56,6 +58,8 @@ struct Case {
 const CASES: &[Case] = &[
     u_boot::CASE,
     firmware::CASE,
+    micropython::CASE,
+    modbus_slave::CASE,
     wire_client::CASE,
     pyserial_board::CASE,
     pyserial_client::PLUG,

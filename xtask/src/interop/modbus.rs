@@ -25,15 +25,12 @@ pub(super) const VIRTUAL: Case = Case {
     run: run_virtual,
 };
 
-const NEEDS: &[Need] = &[
-    PYTHON,
-    PYTHON_VENV,
-    PYSERIAL,
-    Need::Python {
-        package: "pymodbus==3.16.1",
-        module: "pymodbus",
-    },
-];
+const NEEDS: &[Need] = &[PYTHON, PYTHON_VENV, PYSERIAL, PYMODBUS];
+
+pub(super) const PYMODBUS: Need = Need::Python {
+    package: "pymodbus==3.16.1",
+    module: "pymodbus",
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 

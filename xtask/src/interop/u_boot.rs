@@ -1,5 +1,6 @@
 //! U-Boot as the board: a real interpreter, met on the emulated UART of an ARM machine.
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use uartnet_tests::{DEADLINE, Daemon, Process, uart_command, uartd_command};
 use super::gateway::{Gateway, script, succeed};
 use super::needs::{Need, PYTHON, PYTHON_VENV, Proof};
 use super::pyserial_client::PYSERIAL;
-use super::{Case, ask, finish};
+use super::{Case, ask, finish, folder, shortened};
 
 pub(super) const CASE: Case = Case {
     name: "u-boot",
@@ -41,7 +42,7 @@ const IMAGE: &str = "/usr/lib/u-boot/qemu_arm/u-boot.bin";
 fn run() -> Result<()> {
     let machine = start_machine()?;
     let device = device_of(&machine)?;
-    println!("$ uartd board0={device},\"prompt==> \"");
+    println!("$ uartd board0={device},profile=u-boot,timeout=20s");
     let mut uartd = uartd_command()?;
     uartd.args([
         "--listen",
@@ -50,7 +51,7 @@ fn run() -> Result<()> {
         "raw=127.0.0.1:0",
         "--listen",
         "rfc2217=127.0.0.1:0",
-        &format!("board0={device},prompt==> ,timeout=20s"),
+        &format!("board0={device},profile=u-boot,timeout=20s"),
     ]);
     let gateway = Gateway {
         daemon: Daemon::run(&mut uartd, 3)?,
@@ -100,7 +101,43 @@ fn run() -> Result<()> {
         code == 0 && answers == "one\ntwo\nthree\n",
         "three commands were answered {answers:?}"
     );
-    as_a_stream(&gateway)
+    as_a_script(daemon)?;
+    as_a_stream(&gateway)?;
+    caught_at_its_start(daemon)
+}
+
+/// Commands of a file, what they must say, and one that says something else.
+fn as_a_script(daemon: &Daemon) -> Result<()> {
+    let file = folder(CASE.name)?.join("commands.txt");
+    let text = "# set and look\nsetenv greeting hello; printenv greeting\nmd.b 0 4\n\nversion\n";
+    fs::write(&file, text).context("cannot write the script")?;
+    let mut script = uart_command(daemon.gateway())?;
+    script.args([
+        "ask",
+        "board0",
+        "--expect",
+        "^(greeting=hello|00000000: |U-Boot 20)",
+        "--file",
+    ]);
+    script.arg(&file);
+    println!("$ {}", crate::run::shown(&script));
+    let (code, said) = finish(&mut script)?;
+    said.lines()
+        .for_each(|line| println!("  {}", shortened(line)));
+    ensure!(code == 0, "the script ended with exit code {code}");
+    Ok(())
+}
+
+/// Reset by hand, and stopped by whoever waits for the countdown.
+fn caught_at_its_start(daemon: &Daemon) -> Result<()> {
+    let mut expect = uart_command(daemon.gateway())?;
+    let countdown = "Hit any key to stop autoboot";
+    expect.args(["expect", "board0", countdown, "--send", "reset"]);
+    println!("$ uart expect board0 \"{countdown}\" --send reset");
+    let (code, line) = finish(&mut expect)?;
+    println!("  {}", line.trim_end());
+    ensure!(code == 0, "U-Boot did not count down after a reset");
+    stop_autoboot(daemon)
 }
 
 /// The same board for pyserial, over both endpoints that carry a stream.
