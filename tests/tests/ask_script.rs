@@ -57,6 +57,37 @@ fn the_first_failure_ends_a_script_and_names_its_line() {
 }
 
 #[test]
+fn what_the_board_calls_an_error_ends_a_script() {
+    let daemon = Daemon::with_config(
+        r#"
+        [[port]]
+        name = "board0"
+        device = "sim:interpreter"
+        [port.interpreter]
+        profile = "prompt"
+        prompt = "> "
+        error = "^ERR"
+        [[listen]]
+        protocol = "uartnet"
+        address = "127.0.0.1:0"
+        "#,
+    )
+    .unwrap();
+    let (_folder, file) = script("LED ON\nLED GREEN\nLED OFF\n");
+    uart(&daemon)
+        .args(["ask", "board0", "--file"])
+        .arg(&file)
+        .assert()
+        .code(1)
+        .stdout("OK\n")
+        .stderr(contains("commands.txt:2: \"LED GREEN\": ").and(contains("(board-error)")));
+    uart(&daemon)
+        .args(["ask", "board0", "LED?"])
+        .assert()
+        .stdout("ON\n");
+}
+
+#[test]
 fn with_keep_going_failures_are_told_and_counted() {
     let daemon = interpreter();
     let (_folder, file) = script("LED ON\nLED GREEN\nLED?\nNONSENSE\n");

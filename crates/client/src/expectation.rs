@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::pattern::Pattern;
+use uartnet_interpreter::Pattern;
 
 /// How many of the newest bytes are looked at; what is longer is not found.
 const WINDOW: usize = 64 << 10;
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn expectation(patterns: &[&str]) -> Expectation {
-        let patterns = patterns.iter().map(|text| Pattern::parse(text).unwrap());
+        let patterns = patterns.iter().map(|text| text.parse().unwrap());
         Expectation::new(patterns.collect())
     }
 

@@ -14,7 +14,6 @@ mod line_sync;
 mod lines;
 mod notice;
 mod output;
-mod pattern;
 mod record;
 mod remap;
 mod sanitize;

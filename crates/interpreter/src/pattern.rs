@@ -2,6 +2,7 @@
 //! matchers' business.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ pub const LONGEST_PATTERN: usize = 256;
 const COMPILED: usize = 256 << 10;
 
 /// A regular expression over bytes, in the syntax of Rust's `regex` without Unicode classes: `\d`, `\w` and `\s` are ASCII,
-/// `.` is any byte but LF.
+/// `.` is any byte but LF. A letter beyond ASCII stands for its bytes in UTF-8.
 #[derive(Clone)]
 pub struct Pattern(Arc<Compiled>);
 
@@ -43,6 +44,12 @@ impl Pattern {
     /// Whether it matches these bytes (one line) from their beginning to their end.
     pub fn is_whole(&self, line: &[u8]) -> bool {
         self.0.whole.is_match(line)
+    }
+
+    /// Where it matches first, at or behind `start`; what stands before `start` tells whether a line begins there.
+    pub fn find_from(&self, bytes: &[u8], start: usize) -> Option<Range<usize>> {
+        let found = self.0.within.find_at(bytes, start)?;
+        Some(found.range())
     }
 
     /// As it was written.
@@ -142,5 +149,26 @@ mod tests {
             assert!(error.starts_with(problem), "{text}: {error}");
         }
         assert!("x".repeat(257).parse::<Pattern>().is_err());
+    }
+
+    #[test]
+    fn a_pattern_is_found_where_it_is() {
+        for (pattern, bytes, found) in [
+            (r"\d+", &b"T 17 21.5"[..], Some(&b"17"[..])),
+            ("ready", b"not yet", None),
+            (r"\xff\x00", b"a\xff\x00b", Some(b"\xff\x00")),
+            ("a.b", b"a\xffb", Some(b"a\xffb")),
+            ("ä+", "xäää".as_bytes(), Some("äää".as_bytes())),
+            (r"\d+ °C|\\°", "21 °C".as_bytes(), Some("21 °C".as_bytes())),
+            ("^ON$", b"LED?\r\nON\r\n> ", Some(b"ON")),
+            (r"\AON\z", b"x\nON", None),
+        ] {
+            let parsed: Pattern = pattern.parse().unwrap();
+            let range = parsed.find_from(bytes, 0);
+            assert_eq!(range.map(|range| &bytes[range]), found, "{pattern}");
+        }
+        let line: Pattern = "^b".parse().unwrap();
+        assert_eq!(line.find_from(b"ab", 1), None);
+        assert_eq!(line.find_from(b"\nb", 1), Some(1..2));
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 use uartnet_client::{FollowOptions, Followed, Follower, Foreign, Link, ReadEvent, Target};
+use uartnet_interpreter::Pattern;
 use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode, Event, Mode, StartAt, State};
 
 use super::at;
@@ -17,7 +18,6 @@ use crate::cli::Common;
 use crate::exit::{Exit, UsageError};
 use crate::expectation::{Expectation, Match};
 use crate::notice::Notices;
-use crate::pattern::Pattern;
 use crate::remap::Eol;
 use crate::sanitize::harmless;
 use crate::{duration, output, start};
@@ -43,7 +43,7 @@ pub(crate) struct Expect {
     /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
     port: Target,
     /// What to wait for; of several, the first to come
-    #[arg(required = true, value_parser = Pattern::parse)]
+    #[arg(required = true)]
     regex: Vec<Pattern>,
     /// How long to wait, connecting included
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration::parse)]

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use uartnet_client::{Asker, ClientError, Session, Target};
-use uartnet_interpreter::{Profile, ReplyEnd};
+use uartnet_interpreter::{Pattern, Profile, ReplyEnd};
 use uartnet_proto::message::{self, Blob, ErrorAnswer, Reply};
 
 use self::pace::Pace;
@@ -25,7 +25,6 @@ use self::script::{Command, Lines, Source};
 use super::connect;
 use crate::cli::Common;
 use crate::exit::{self, Exit, UsageError};
-use crate::pattern::Pattern;
 use crate::sanitize::harmless;
 use crate::{duration, output};
 
@@ -70,7 +69,7 @@ pub(crate) struct Ask {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit)]
     every: Option<Duration>,
     /// Each answer must match this regular expression, or its command has failed
-    #[arg(long, value_name = "REGEX", value_parser = Pattern::parse)]
+    #[arg(long, value_name = "REGEX")]
     expect: Option<Pattern>,
     /// How long each reply may take, counted from its turn [default: the port's setting]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit)]
@@ -355,7 +354,7 @@ impl Asking {
         self.progress.clear();
         self.asked += 1;
         let matched = match (&outcome, &self.ask.expect) {
-            (Ok(reply), Some(pattern)) => Some(pattern.find(&reply.reply.0).is_some()),
+            (Ok(reply), Some(pattern)) => Some(pattern.is_in(&reply.reply.0)),
             _ => None,
         };
         self.print(command, &outcome, matched, sent_at)?;
@@ -472,7 +471,7 @@ fn spaced_hex(bytes: &[u8]) -> String {
 
 /// The record with its texts of bytes as hex, whether or not they happen to be UTF-8.
 fn all_hex(mut record: Value) -> Value {
-    for name in ["command", "reply", "partial"] {
+    for name in ["command", "reply", "partial", "words", "unsolicited"] {
         if let Some(Value::String(text)) = record.get(name) {
             let bytes = Blob(text.clone().into());
             record[name] = json!({ "hex": bytes.to_hex() });
