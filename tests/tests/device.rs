@@ -1,8 +1,8 @@
 //! A device that is not there, comes, goes, and comes back as another one behind the same link: its clients stay, and
 //! nothing that was meant for the old one reaches the new one.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
-use std::fs;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
