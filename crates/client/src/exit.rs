@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use uartnet_client::ClientError;
-use uartnet_proto::message::ErrorCode;
+use uartnet_proto::message::{Blob, ErrorCode};
 
 use crate::{output, sanitize};
 
@@ -79,19 +79,23 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Says on stderr what went wrong, and what had arrived until then.
+/// Says on stderr what went wrong, what had arrived until then, and what the board itself said of it.
 pub(crate) fn complain(error: &anyhow::Error) {
-    output::complain(&format!("{error:#}"));
-    if let Some(ClientError::Refused(answer)) = error.downcast_ref()
-        && let Some(partial) = answer
-            .partial
-            .as_ref()
-            .filter(|partial| !partial.0.is_empty())
-    {
-        output::complain(&format!(
-            "what had arrived: \"{}\"",
-            sanitize::harmless(&partial.0)
-        ));
+    let sentence = format!("{error:#}");
+    output::complain(&sentence);
+    let Some(ClientError::Refused(answer)) = error.downcast_ref() else {
+        return;
+    };
+    let text = |bytes: &Option<Blob>| {
+        let text = bytes.as_ref().map(|bytes| sanitize::harmless(&bytes.0));
+        text.filter(|text| !text.is_empty())
+    };
+    if let Some(partial) = text(&answer.partial) {
+        output::complain(&format!("what had arrived: \"{partial}\""));
+    }
+    // Words of one line are in the sentence already.
+    if let Some(words) = text(&answer.words).filter(|words| !sentence.contains(words)) {
+        output::complain(&format!("the board's words: \"{words}\""));
     }
 }
 
