@@ -8,7 +8,7 @@ use uartnet_client::Address;
 #[cfg(target_os = "linux")]
 use crate::commands::pty;
 use crate::commands::{
-    ask, attach, expect, forward, info, ls, purge, run, send, set, signal, watch,
+    ask, attach, expect, forward, info, log, ls, purge, run, send, set, signal, watch,
 };
 use crate::duration;
 
@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Expect(expect::Expect),
     Ls(ls::Ls),
     Info(info::Info),
+    Log(log::Log),
     Attach(attach::Attach),
     Watch(watch::Watch),
     #[cfg(target_os = "linux")]

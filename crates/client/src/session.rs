@@ -7,8 +7,9 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
-    Answer, Ask, Done, ErrorAnswer, ErrorCode, FromClient, FromServer, Hello, Info, List,
-    MessageError, Ping, PortDetails, PortSummary, Reply, Request, Welcome, data_header, data_room,
+    Answer, Ask, Done, ErrorAnswer, ErrorCode, FromClient, FromServer, GatewayStatus, Hello, Info,
+    List, Log, MessageError, Ping, PortDetails, PortSummary, Records, Reply, Request, Status,
+    Welcome, data_header, data_room,
 };
 use uartnet_proto::{VERSION, plain};
 
@@ -205,6 +206,34 @@ impl Session {
         {
             Answer::Port(info) => Ok(info.port),
             other => Err(self.unexpected("port", &other)),
+        }
+    }
+
+    /// A page of a port's log.
+    ///
+    /// # Errors
+    /// As [`Session::request`]; a port that keeps no text log is a [`ClientError::Refused`] with the code `no-log`.
+    pub async fn log(&mut self, log: Log) -> Result<Records, ClientError> {
+        match self.request(Request::Log(log), None).await? {
+            Answer::Records(records) => Ok(records),
+            other => Err(self.unexpected("records", &other)),
+        }
+    }
+
+    /// The gateway as a whole.
+    ///
+    /// # Errors
+    /// As [`Session::request`].
+    pub async fn status(&mut self) -> Result<GatewayStatus, ClientError> {
+        let status = Status {
+            status: "gateway".to_owned(),
+        };
+        match self
+            .request(Request::Status(status), Some(PROMPT_ANSWER))
+            .await?
+        {
+            Answer::Status(answer) => Ok(answer.status),
+            other => Err(self.unexpected("status", &other)),
         }
     }
 

@@ -323,6 +323,34 @@ fn requests_are_these_bytes() {
         Request::Ping(Ping { ping: 7 }),
         Some(12),
     );
+    request(
+        concat!(
+            "89_",                                // LEN
+            r#"{"log":"board0","#,                // the kind and its port
+            r#""since":"10m","#,                  // nothing from before
+            r#""until":"2026-11-22T20:15:00Z","#, // nothing from then on
+            r#""after":"3:8192","#,               // on from here
+            r#""id":13}"#,                        // the answer repeats it
+        ),
+        Request::Log(Log {
+            log: "board0".into(),
+            since: Some("10m".into()),
+            until: Some("2026-11-22T20:15:00Z".into()),
+            after: Some("3:8192".into()),
+        }),
+        Some(13),
+    );
+    request(
+        concat!(
+            "31_",                     // LEN
+            r#"{"status":"gateway","#, // the kind; all whose status there is
+            r#""id":14}"#,             // the answer repeats it
+        ),
+        Request::Status(Status {
+            status: "gateway".into(),
+        }),
+        Some(14),
+    );
 }
 
 #[test]
@@ -635,6 +663,68 @@ fn answers_are_these_bytes() {
 }
 
 #[test]
+fn answers_about_logs_and_the_gateway_are_these_bytes() {
+    let record = |second: &str, offset, content| LogRecord {
+        time: format!("2026-11-22T20:15:{second}Z"),
+        offset,
+        content,
+    };
+    answer(
+        concat!(
+            "280_", // LEN
+            r#"{"records":[{"time":"2026-11-22T20:15:33.123456Z","offset":81920,"received":"up\r\n"},"#,
+            r#"{"time":"2026-11-22T20:15:34.000001Z","offset":120,"sent":{"hex":"ff00"}},"#,
+            r#"{"time":"2026-11-22T20:15:35.000001Z","offset":81924,"event":{"event":"stop"}}],"#,
+            r#""next":"3:8192","more":true,"#, // where the next page begins, and that there is one
+            r#""id":13}"#,                     // that of the request
+        ),
+        Answer::Records(Records {
+            records: vec![
+                record(
+                    "33.123456",
+                    81920,
+                    LogContent::Received(Blob("up\r\n".into())),
+                ),
+                record(
+                    "34.000001",
+                    120,
+                    LogContent::Sent(Blob(Bytes::from_static(b"\xff\0"))),
+                ),
+                record(
+                    "35.000001",
+                    81924,
+                    LogContent::Event(serde_json::json!({"event": "stop"})),
+                ),
+            ],
+            next: "3:8192".into(),
+            more: true,
+            skipped: false,
+        }),
+        Some(13),
+    );
+    answer(
+        concat!(
+            "155_", // LEN
+            r#"{"status":{"name":"bench1","server":"uartd 0.1.0","epoch":"00c0ffee00c0ffee","#,
+            r#""uptime_s":60,"ports":2,"present":1,"counters":{"connections":3}},"#,
+            r#""id":14}"#, // that of the request
+        ),
+        Answer::Status(Box::new(StatusAnswer {
+            status: GatewayStatus {
+                name: "bench1".into(),
+                server: "uartd 0.1.0".into(),
+                epoch: "00c0ffee00c0ffee".into(),
+                uptime_s: 60,
+                ports: 2,
+                present: 1,
+                counters: BTreeMap::from([("connections".into(), 3)]),
+            },
+        })),
+        Some(14),
+    );
+}
+
+#[test]
 fn error_codes_are_these_names() {
     let names = [
         "bad-frame",
@@ -660,6 +750,7 @@ fn error_codes_are_these_names() {
         "board-error",
         "too-big",
         "no-sequence",
+        "no-log",
         "cancelled",
         "shutdown",
     ];

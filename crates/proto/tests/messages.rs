@@ -565,6 +565,15 @@ fn request() -> BoxedStrategy<Request> {
         (text(), text()).prop_map(|(run, sequence)| Request::Run(Run { run, sequence })),
         (text(), action).prop_map(|(lease, action)| Request::Lease(Lease { lease, action })),
         any::<u64>().prop_map(|ping| Request::Ping(Ping { ping })),
+        (text(), of(text()), of(text()), of(text())).prop_map(|(log, since, until, after)| {
+            Request::Log(Log {
+                log,
+                since,
+                until,
+                after,
+            })
+        }),
+        text().prop_map(|status| Request::Status(Status { status })),
     ]
     .boxed()
 }
@@ -635,8 +644,54 @@ fn answer() -> BoxedStrategy<Answer> {
                 }
             ),
         event().prop_map(Answer::Event),
+        (vec(record(), 0..3), text(), any::<[bool; 2]>()).prop_map(
+            |(records, next, [more, skipped])| {
+                Answer::Records(Records {
+                    records,
+                    next,
+                    more,
+                    skipped,
+                })
+            }
+        ),
+        (
+            text(),
+            text(),
+            text(),
+            any::<[u64; 3]>(),
+            btree_map(text(), any::<u64>(), 0..3)
+        )
+            .prop_map(
+                |(name, server, epoch, [uptime_s, ports, present], counters)| {
+                    let status = GatewayStatus {
+                        name,
+                        server,
+                        epoch,
+                        uptime_s,
+                        ports,
+                        present,
+                        counters,
+                    };
+                    Answer::Status(Box::new(StatusAnswer { status }))
+                }
+            ),
     ]
     .boxed()
+}
+
+fn record() -> BoxedStrategy<LogRecord> {
+    let content = prop_oneof![
+        bytes().prop_map(|bytes| LogContent::Received(Blob(bytes))),
+        bytes().prop_map(|bytes| LogContent::Sent(Blob(bytes))),
+        text().prop_map(|event| LogContent::Event(serde_json::json!({ "event": event }))),
+    ];
+    (text(), any::<u64>(), content)
+        .prop_map(|(time, offset, content)| LogRecord {
+            time,
+            offset,
+            content,
+        })
+        .boxed()
 }
 
 fn event() -> BoxedStrategy<Event> {

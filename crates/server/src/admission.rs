@@ -103,6 +103,7 @@ impl Admission {
                 return self.refuse(stream, endpoint, &peer, &why, ending.clone());
             }
         };
+        self.gate.gateway().connections().accepted();
         let record = Record {
             served: Counted::new(self, |admission| &admission.served),
             protocol: offer.config.endpoint.name(),
@@ -124,6 +125,7 @@ impl Admission {
         ending: Ending,
     ) {
         tracing::warn!(peer, "refused: {why}");
+        self.gate.gateway().connections().refused();
         if self.refused.get() >= REFUSED_AT_ONCE {
             return;
         }
@@ -217,6 +219,12 @@ impl Drop for Record {
         } else {
             tracing::debug!(peer, protocol, received, sent, "disconnected");
         }
+        self.served
+            .admission
+            .gate
+            .gateway()
+            .connections()
+            .ended(cut);
         if cut {
             self.served.admission.cut.update(|cut| CutShort {
                 connections: cut.connections + 1,

@@ -4,7 +4,7 @@
 //! A hub is reached only through methods that *settle* it afterwards: every client the hub wants to wake is woken, and
 //! the port's task is kicked if the caller may have given it something to do. So nobody can forget to.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use uartnet_hub::{
 
 use crate::access::Overseer;
 use crate::config::{Config, PortConfig};
+use crate::log::Log;
 use crate::nudge::Nudge;
 
 /// A running gateway.
@@ -26,6 +27,8 @@ pub struct Gateway {
     name: String,
     epoch: Epoch,
     max_frame: usize,
+    began: Instant,
+    connections: Connections,
     ports: RefCell<Vec<Rc<PortHandle>>>,
 }
 
@@ -40,6 +43,8 @@ impl Gateway {
             name: config.gateway.name.clone(),
             epoch,
             max_frame: config.gateway.max_frame,
+            began: now,
+            connections: Connections::default(),
             ports: RefCell::new(ports.collect()),
         }
     }
@@ -59,6 +64,16 @@ impl Gateway {
         self.max_frame
     }
 
+    /// When it was made.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Those who connected, over all listeners.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Its ports, in the order of the configuration.
     pub fn ports(&self) -> Vec<Rc<PortHandle>> {
         self.ports.borrow().clone()
@@ -74,6 +89,54 @@ impl Gateway {
     }
 }
 
+/// Counts those who connect, over all listeners.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(Cell<ConnectionCounters>);
+
+/// What became of those who connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionCounters {
+    /// Let in.
+    pub accepted: u64,
+    /// Sent away, because there were too many.
+    pub refused: u64,
+    /// Of those let in, cut off because they had not ended in time.
+    pub cut: u64,
+    /// Of those let in, gone.
+    pub ended: u64,
+}
+
+impl Connections {
+    /// What happened so far.
+    pub(crate) fn counters(&self) -> ConnectionCounters {
+        self.0.get()
+    }
+
+    /// Somebody was let in.
+    pub(crate) fn accepted(&self) {
+        self.count(|counters| &mut counters.accepted);
+    }
+
+    /// Somebody was sent away.
+    pub(crate) fn refused(&self) {
+        self.count(|counters| &mut counters.refused);
+    }
+
+    /// Somebody is gone, by themselves or because they were cut off.
+    pub(crate) fn ended(&self, cut: bool) {
+        self.count(|counters| &mut counters.ended);
+        if cut {
+            self.count(|counters| &mut counters.cut);
+        }
+    }
+
+    fn count(&self, which: impl FnOnce(&mut ConnectionCounters) -> &mut u64) {
+        let mut counters = self.0.get();
+        *which(&mut counters) += 1;
+        self.0.set(counters);
+    }
+}
+
 /// One port: what is known of it without its hub, and the only way to its hub.
 #[derive(Debug)]
 pub struct PortHandle {
@@ -86,6 +149,7 @@ pub struct PortHandle {
     uart: RefCell<Option<Box<dyn Port>>>,
     hub: RefCell<Hub>,
     clients: RefCell<HashMap<ClientId, Rc<Nudge>>>,
+    logs: RefCell<Vec<Rc<Log>>>,
     kick: Nudge,
     draining: Cell<bool>,
     latest: Cell<Instant>,
@@ -107,6 +171,7 @@ impl PortHandle {
             uart: RefCell::default(),
             hub: RefCell::new(Hub::new(config.hub.clone(), epoch)),
             clients: RefCell::default(),
+            logs: RefCell::default(),
             kick: Nudge::default(),
             draining: Cell::new(false),
             latest: Cell::new(now),
@@ -189,6 +254,21 @@ impl PortHandle {
             },
             attached,
         )
+    }
+
+    /// The logs that are kept of it.
+    pub(crate) fn logs(&self) -> Ref<'_, [Rc<Log>]> {
+        Ref::map(self.logs.borrow(), Vec::as_slice)
+    }
+
+    /// These are the logs that are kept of it: they are woken when there is something to write.
+    pub(crate) fn set_logs(&self, logs: Vec<Rc<Log>>) {
+        self.logs.replace(logs);
+    }
+
+    /// Lets somebody look into the hub who changes nothing.
+    pub(crate) fn look_into_hub<R>(&self, look: impl FnOnce(&Hub) -> R) -> R {
+        look(&self.hub.borrow())
     }
 
     /// [`Hub::reading_paused`].
@@ -275,6 +355,9 @@ impl PortHandle {
             if let Some(nudge) = self.clients.borrow().get(&client) {
                 nudge.ring();
             }
+        }
+        if hub.take_log_news() {
+            self.logs.borrow().iter().for_each(|log| log.wake());
         }
     }
 }

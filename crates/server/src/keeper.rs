@@ -1,5 +1,6 @@
 //! Keeps a port's task going: a defect in one port takes neither the port nor the daemon with it. Not what the task does.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uart_iface::SpecError;
 
-use crate::config::DeviceSpec;
+use crate::config::{DeviceSpec, PortConfig};
 use crate::gateway::PortHandle;
+use crate::log::Logs;
 use crate::port_task::PortTask;
 
 /// How long a port whose task has failed stays as it is before it is tried again.
@@ -20,29 +22,41 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct KeptPort {
     /// The one task.
     task: TaskTracker,
+    logs: RefCell<Logs>,
+    cut: CancellationToken,
 }
 
 impl KeptPort {
-    /// Starts the task of this port. It ends when the port has [drained](PortHandle::drain) or `cut` is cancelled.
+    /// Starts the logs and the task of this port. It ends when the port has [drained](PortHandle::drain) or `cut` is cancelled.
     /// Must be called within the daemon's runtime.
     ///
     /// # Errors
     /// None in practice: the device spec was understood before.
     pub(crate) fn start(
         handle: Rc<PortHandle>,
-        device: &DeviceSpec,
+        config: &PortConfig,
+        gateway: &str,
         cut: &CancellationToken,
     ) -> Result<KeptPort, SpecError> {
+        let device = &config.device;
+        // First the logs: how the device is opened is in them.
+        let logs = Logs::start(&handle, &config.logs, gateway);
         let first = PortTask::new(handle.clone(), device.device()?);
         let task = TaskTracker::new();
         task.spawn_local(keep(first, handle, device.clone(), cut.clone()));
         task.close();
-        Ok(KeptPort { task })
+        Ok(KeptPort {
+            task,
+            logs: RefCell::new(logs),
+            cut: cut.clone(),
+        })
     }
 
-    /// Until the task has ended and the device is closed.
+    /// Until the task has ended, the device is closed, and its logs are written to their end.
     pub(crate) async fn wait(&self) {
         self.task.wait().await;
+        let ended = self.logs.borrow_mut().end();
+        ended.wait(&self.cut).await;
     }
 }
 

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod gateway;
 mod keeper;
 mod listener;
+pub mod log;
 pub mod nudge;
 mod port_task;
 mod scratch;

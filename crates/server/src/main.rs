@@ -56,7 +56,7 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     };
     stdio::tell(&loaded.assumed());
     let runtime = runtime().context("cannot start")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
         let mut next_step_told = false;
         let listening = |line: &Listening| {
@@ -70,7 +70,10 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
         };
         run(loaded.config.clone(), shutdown, listening).await?;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A disk that hangs was waited for already.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Shows a mistake in the configuration as it is, without a prefix that would move the marks.

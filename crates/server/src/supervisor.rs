@@ -149,8 +149,13 @@ impl Daemon {
         };
         let gate = gate(&config, &gateway)?;
         let mut ports = Vec::new();
-        for (config, handle) in config.ports.iter().zip(gateway.ports()) {
-            ports.push(KeptPort::start(handle, &config.device, &ending.cut)?);
+        for (port, handle) in config.ports.iter().zip(gateway.ports()) {
+            ports.push(KeptPort::start(
+                handle,
+                port,
+                &config.gateway.name,
+                &ending.cut,
+            )?);
         }
         let admission = Rc::new(Admission::new(gate.clone(), config.gateway.max_connections));
         let fresh = keep_fresh(gate.clone());

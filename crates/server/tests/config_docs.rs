@@ -13,11 +13,12 @@ use uartnet_server::config::{self, Config, Given};
 const PAGE: &str = include_str!("../../../docs/config.md");
 
 /// The tables of a configuration, as the page's headings name them.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "[gateway]",
     "[[port]]",
     "[port.interpreter]",
     "[[port.sequence]]",
+    "[[port.log]]",
     "[[listen]]",
 ];
 
@@ -55,7 +56,7 @@ fn each_mistake_is_answered_as_the_page_says() {
                 .nth(1)
                 .unwrap_or_else(|| panic!("no value in {said}"));
             let value = match row.key.as_str() {
-                "interpreter" | "sequence" => "5".to_owned(),
+                "interpreter" | "sequence" | "log" => "5".to_owned(),
                 "steps" | "unsolicited" => format!("[\"{wrong}\"]"),
                 _ => format!("\"{wrong}\""),
             };
@@ -73,7 +74,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 48);
+    assert_eq!(tried, 59);
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 27);
+    assert_eq!(tried, 35);
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn each_range_is_the_range() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 16);
+    assert_eq!(tried, 22);
 }
 
 #[test]
@@ -210,6 +211,7 @@ fn keys_for(table: &str, key: &str) -> Vec<(&'static str, &'static str)> {
         ("[port.interpreter]", "quiet") => vec![("profile", "\"quiet\"")],
         ("[port.interpreter]", _) => vec![("profile", "\"line\"")],
         ("[[port.sequence]]", _) => vec![("name", "\"reset\""), ("steps", "[\"dtr=off\"]")],
+        ("[[port.log]]", _) => vec![("path", "\"/var/log/board0.log\"")],
         ("[[listen]]", "from" | "when_absent") => {
             vec![("protocol", "\"raw\""), ("address", "\"127.0.0.1:8000\"")]
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use uartnet_hub::{OnLag, ReplyEnd, WritePolicy};
-use uartnet_server::config::{self, Config, Given, PortConfig};
+use uartnet_server::config::{self, Config, Given, LogFormat, PortConfig};
 
 fn example(name: &str) -> Config {
     let file = Path::new("../../examples").join(name);
@@ -105,6 +105,12 @@ fn a_console_server_lets_one_type_and_all_watch() {
         .collect();
     assert_eq!(idle, [900, 900, 900]);
     assert_eq!(port(&config, "ups").hub.write, WritePolicy::None);
+    let formats: Vec<_> = port(&config, "switch1")
+        .logs
+        .iter()
+        .map(|log| log.format)
+        .collect();
+    assert_eq!(formats, [LogFormat::Text, LogFormat::Asciicast]);
     assert!(
         config
             .ports

@@ -1,8 +1,12 @@
-//! `uart info`: everything about one port.
+//! `uart info`: everything about one port, or the gateway as a whole.
+
+use std::io;
+use std::time::Duration;
 
 use anyhow::Result;
+use serde::Serialize;
 use uart_iface::PortName;
-use uartnet_proto::message::{Inputs, Outputs, PortDetails};
+use uartnet_proto::message::{GatewayStatus, Inputs, Outputs, PortDetails};
 
 use super::connect;
 use super::ls::state_text;
@@ -10,15 +14,16 @@ use crate::cli::Common;
 use crate::exit::Exit;
 use crate::output;
 
-/// Show everything about one port
+/// Show everything about one port, or, without one, the gateway as a whole
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  uart info
   uart info board0
   uart info board0 --json | jq .counters")]
 pub(crate) struct Info {
     /// The port
-    port: PortName,
+    port: Option<PortName>,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -26,14 +31,37 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
-        let details = connect(&common).await?.info(&self.port).await?;
-        if self.json {
-            output::json(&details)?;
-        } else {
-            output::table(&rows(&details))?;
+        let mut session = connect(&common).await?;
+        match &self.port {
+            Some(port) => self.show(&session.info(port).await?, rows)?,
+            None => self.show(&session.status().await?, gateway_rows)?,
         }
         Ok(Exit::Done)
     }
+
+    fn show<T: Serialize>(&self, what: &T, rows: fn(&T) -> Vec<[String; 2]>) -> io::Result<()> {
+        if self.json {
+            output::json(what)
+        } else {
+            output::table(&rows(what))
+        }
+    }
+}
+
+/// The gateway as a table of two columns.
+fn gateway_rows(gateway: &GatewayStatus) -> Vec<[String; 2]> {
+    let uptime = humantime::format_duration(Duration::from_secs(gateway.uptime_s)).to_string();
+    let ports = format!("{}, of them {} present", gateway.ports, gateway.present);
+    let mut rows = vec![
+        ["name".to_owned(), gateway.name.clone()],
+        ["server".to_owned(), gateway.server.clone()],
+        ["epoch".to_owned(), gateway.epoch.clone()],
+        ["uptime".to_owned(), uptime],
+        ["ports".to_owned(), ports],
+    ];
+    let counters = gateway.counters.iter();
+    rows.extend(counters.map(|(name, count)| [name.clone(), count.to_string()]));
+    rows
 }
 
 /// The port as a table of two columns.

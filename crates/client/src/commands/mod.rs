@@ -5,6 +5,7 @@ pub(crate) mod attach;
 pub(crate) mod expect;
 pub(crate) mod forward;
 pub(crate) mod info;
+pub(crate) mod log;
 pub(crate) mod ls;
 #[cfg(target_os = "linux")]
 pub(crate) mod pty;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Expect(expect) => expect.run(common).await,
         Command::Ls(ls) => ls.run(common).await,
         Command::Info(info) => info.run(common).await,
+        Command::Log(log) => log.run(common).await,
         Command::Attach(attach) => attach.run(common).await,
         Command::Watch(watch) => watch.run(common).await,
         #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Blob, ErrorCode, Event, kinds};
 
@@ -29,6 +30,10 @@ pub enum Answer {
     Error(ErrorAnswer),
     /// `event`: something happened.
     Event(Event),
+    /// `records`: the answer to log.
+    Records(Records),
+    /// `status`: the answer to status.
+    Status(Box<StatusAnswer>),
 }
 
 kinds! {
@@ -44,6 +49,8 @@ kinds! {
     "done" => Done,
     "pong" => Pong,
     "error" => Error,
+    "records" => Records,
+    "status" => Status,
 }
 
 /// `{"welcome":"uartnet/1","gateway":"bench1","server":"uartd 0.1.0","epoch":"…","max_frame":65536}`
@@ -266,4 +273,69 @@ impl ErrorAnswer {
             write_offset: None,
         }
     }
+}
+
+/// `{"records":[…],"next":"3:8192","more":false}`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Records {
+    /// In the order they were written.
+    pub records: Vec<LogRecord>,
+    /// Where the next page begins.
+    pub next: String,
+    /// Whether there is more already.
+    #[serde(default)]
+    pub more: bool,
+    /// Records that stood where this page should begin have been deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+}
+
+/// One record of a log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// When, RFC 3339 in UTC with microseconds.
+    pub time: String,
+    /// Of received bytes and events, the offset among what was received; of sent bytes, that among what was sent.
+    pub offset: u64,
+    /// What.
+    #[serde(flatten)]
+    pub content: LogContent,
+}
+
+/// What a record of a log says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogContent {
+    /// Bytes from the UART.
+    Received(Blob),
+    /// Bytes for the UART.
+    Sent(Blob),
+    /// Something happened: an object with the key `event`, see docs/logs.md.
+    Event(Value),
+}
+
+/// `{"status":{…}}`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// The gateway.
+    pub status: GatewayStatus,
+}
+
+/// The gateway as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Its name.
+    pub name: String,
+    /// The program that speaks.
+    pub server: String,
+    /// Which life of the daemon offsets belong to, 16 hex digits.
+    pub epoch: String,
+    /// How long it has lived, in seconds.
+    pub uptime_s: u64,
+    /// How many ports this client may see.
+    pub ports: u64,
+    /// How many of them are present.
+    pub present: u64,
+    /// Counters by name; which there are is in docs/wire.md.
+    pub counters: BTreeMap<String, u64>,
 }

@@ -77,6 +77,8 @@ error_codes! {
     TooBig = "too-big",
     /// There is no such sequence.
     NoSequence = "no-sequence",
+    /// No log of the port can be read.
+    NoLog = "no-log",
     /// The ask was taken back.
     Cancelled = "cancelled",
     /// The gateway stops.

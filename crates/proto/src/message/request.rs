@@ -35,6 +35,10 @@ pub enum Request {
     Lease(Lease),
     /// `ping`: is anybody there.
     Ping(Ping),
+    /// `log`: what was written down of a port.
+    Log(Log),
+    /// `status`: the gateway as a whole.
+    Status(Status),
 }
 
 kinds! {
@@ -54,6 +58,8 @@ kinds! {
     "run" => Run,
     "lease" => Lease,
     "ping" => Ping,
+    "log" => Log,
+    "status" => Status,
 }
 
 /// `{"hello":"uartnet/1"}`
@@ -268,4 +274,27 @@ pub enum LeaseAction {
 pub struct Ping {
     /// Any number; pong repeats it.
     pub ping: u64,
+}
+
+/// `{"log":"board0","since":"10m"}`: one page of the port's log.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Log {
+    /// The port; it need not be open.
+    pub log: String,
+    /// Nothing from before: a time in RFC 3339, or how long ago (`10m`) by the gateway's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Nothing from then on; in the same forms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// On from here: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// `{"status":"gateway"}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of what; `gateway` is all there is.
+    pub status: String,
 }

@@ -119,7 +119,7 @@ impl Gate {
 
     // --- getters
 
-    pub(super) fn gateway(&self) -> &Rc<Gateway> {
+    pub(crate) fn gateway(&self) -> &Rc<Gateway> {
         &self.gateway
     }
 

@@ -15,7 +15,8 @@ use super::gate::{Arrival, Gate, Place};
 use super::identity::{Grant, Identity};
 use super::overseer::Overseer;
 use super::token::NotInForce;
-use crate::gateway::{PortClient, PortHandle};
+use crate::gateway::{ConnectionCounters, PortClient, PortHandle};
+use crate::log::{LogCounters, NoPage, PageSlot, Query};
 use crate::nudge::Nudge;
 
 /// A token's end is looked at at least this often: dates can be set, and instants stand still while a machine sleeps.
@@ -134,6 +135,16 @@ impl Visitor {
     /// The largest frame accepted or sent, in bytes.
     pub fn max_frame(&self) -> usize {
         self.gate.gateway().max_frame()
+    }
+
+    /// What became of those who connected, over all listeners.
+    pub fn connections(&self) -> ConnectionCounters {
+        self.gate.gateway().connections().counters()
+    }
+
+    /// How long the daemon has lived.
+    pub fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.gate.gateway().began())
     }
 
     /// Where they are, for logs.
@@ -372,6 +383,21 @@ impl AllowedPort {
     /// Everything countable.
     pub fn info(&self) -> HubInfo {
         self.port.info()
+    }
+
+    /// What became of what its logs were given, all of them together; `None`: it keeps none.
+    pub(crate) fn log_counters(&self) -> Option<LogCounters> {
+        let received = self.port.info().end.0;
+        let logs = self.port.logs();
+        let counters = logs.iter().map(|log| log.counters(received));
+        counters.reduce(LogCounters::and)
+    }
+
+    /// Asks for a page of its log; who asks is nudged when it is there.
+    pub(crate) fn read_log(&self, query: Query) -> Result<Rc<PageSlot>, NoPage> {
+        let logs = self.port.logs();
+        let log = logs.iter().find(|log| log.is_readable());
+        log.ok_or(NoPage::NoLog)?.ask(query, &self.visitor.nudge)
     }
 
     /// Whether this client is of this very port.

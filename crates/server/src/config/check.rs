@@ -8,6 +8,7 @@ use uart_iface::{LineSettings, PortName};
 use uartnet_hub::{Access, HubConfig, OnLag, OnLoss, Sequence, Step, WritePolicy};
 
 use super::interpreter::{self, OwnInterpreter};
+use super::log::{self, Taken};
 use super::problem::{Place, Report, Source, Wrong};
 use super::raw::{RawGateway, RawListener, RawPort, RawSequence, Written};
 use super::{
@@ -99,6 +100,7 @@ struct Names {
 fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<PortConfig>, Names) {
     let mut named: Vec<(PortName, Place<'_>)> = Vec::new();
     let mut taken: Vec<(String, Place<'_>)> = Vec::new();
+    let mut log_files = Taken::new();
     let mut complete = true;
     let mut ports = Vec::new();
     for From { source, raw: table } in written {
@@ -134,6 +136,7 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
                 }
             }
         }
+        let logs = log::logs(&mut values, &raw.logs, &mut log_files);
         let Some((device, line, hub)) = port(&mut values, table) else {
             continue;
         };
@@ -156,6 +159,7 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
                 device: device.spec,
                 line,
                 hub,
+                logs,
             });
         }
     }

@@ -28,6 +28,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// 365.25 days, as humantime writes years.
+const YEAR: Duration = Duration::from_secs(31_557_600);
+const YEARS: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// A file bigger than this is no configuration, in bytes.
 pub(super) const FILE: usize = MIB;
@@ -55,6 +58,15 @@ pub(super) const ASK_WAIT: Limit<Duration> = Limit::new(
     uartnet_hub::LONGEST_TIMEOUT,
 );
 pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
+
+// [[port.log]]
+pub(super) const ROTATE_SIZE: Limit<usize> = Limit::new(16 * MIB, 4 * KIB, 1024 * MIB);
+pub(super) const ROTATE_AGE: RangeInclusive<Duration> = MINUTE..=YEAR;
+pub(super) const KEEP_FILES: RangeInclusive<usize> = 0..=1_000_000;
+pub(super) const KEEP_SIZE: Limit<usize> = Limit::new(1024 * MIB, 4 * KIB, 1 << 50);
+pub(super) const KEEP_AGE: RangeInclusive<Duration> = MINUTE..=YEARS;
+pub(super) const SYNC: Limit<Duration> =
+    Limit::new(Duration::from_secs(10), Duration::from_millis(100), HOUR);
 
 // [port.interpreter]
 pub(super) const LINES: RangeInclusive<usize> = 1..=10_000;

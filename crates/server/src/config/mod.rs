@@ -6,6 +6,7 @@ mod check;
 mod interpreter;
 mod limits;
 mod load;
+mod log;
 mod problem;
 mod raw;
 mod summary;
@@ -23,6 +24,7 @@ use uartnet_hub::{Access, HubConfig, ReadFrom};
 
 use crate::access::AuditTo;
 use crate::endpoint::EndpointKind;
+use crate::log::Keep;
 
 pub(crate) use argument::SETTINGS;
 pub use load::{DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded, load};
@@ -89,6 +91,60 @@ pub struct PortConfig {
     pub line: LineSettings,
     /// How it is shared.
     pub hub: HubConfig,
+    /// What is written to files of what happens to it; no two logs of a configuration have the same file.
+    pub logs: Vec<LogConfig>,
+}
+
+/// A durable log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The newest file.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: LogFormat,
+    /// What is written.
+    pub what: WhatToLog,
+    /// The largest a file may become, in bytes.
+    pub rotate_size: u64,
+    /// How old a file may become. `None`: that does not matter.
+    pub rotate_age: Option<Duration>,
+    /// Which old files are kept.
+    pub keep: Keep,
+    /// When what was written must be on the disk.
+    pub sync: Sync,
+    /// Who may read the files, as in chmod.
+    pub mode: u32,
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A record a line, readable by people and by `uart log`, without loss.
+    Text,
+    /// The received bytes and nothing else.
+    Raw,
+    /// What `asciinema` plays.
+    Asciicast,
+}
+
+/// What is written into a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhatToLog {
+    /// What was received, and events.
+    Received,
+    /// What was sent, too.
+    All,
+}
+
+/// When what was written must be on the disk, so that a loss of power does not lose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// When the operating system likes.
+    Never,
+    /// At most this long after it was written.
+    Every(Duration),
+    /// At once.
+    Always,
 }
 
 /// One listener.

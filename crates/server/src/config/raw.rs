@@ -66,6 +66,8 @@ pub(super) struct RawPort {
     pub(super) interpreter: Option<Spanned<RawInterpreter>>,
     #[serde(default, rename = "sequence")]
     pub(super) sequences: Vec<Spanned<RawSequence>>,
+    #[serde(default, rename = "log")]
+    pub(super) logs: Vec<Spanned<RawLog>>,
 }
 
 /// `[port.interpreter]`.
@@ -94,6 +96,22 @@ pub(super) struct RawInterpreter {
 pub(super) struct RawSequence {
     pub(super) name: Option<Written>,
     pub(super) steps: Option<Spanned<Vec<Written>>>,
+}
+
+/// `[[port.log]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) path: Option<Written>,
+    pub(super) format: Option<Written>,
+    pub(super) what: Option<Written>,
+    pub(super) rotate_size: Option<Written>,
+    pub(super) rotate_age: Option<Written>,
+    pub(super) keep_files: Option<Written>,
+    pub(super) keep_size: Option<Written>,
+    pub(super) keep_age: Option<Written>,
+    pub(super) sync: Option<Written>,
+    pub(super) mode: Option<Written>,
 }
 
 /// `[[listen]]`.
@@ -191,7 +209,7 @@ fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
         return Wrong::new(format!("unknown key \"{unknown}\""), help);
     }
     let key = key.unwrap_or_default();
-    let many = matches!(key, "port" | "listen" | "sequence");
+    let many = matches!(key, "port" | "listen" | "sequence" | "log");
     let one = matches!(key, "gateway" | "interpreter");
     // A table's message is about its heading.
     let name = written.trim_matches(['[', ']', ' ', '\t']);
@@ -214,7 +232,7 @@ fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
         };
     }
     let help = match key {
-        "port" | "listen" | "gateway" | "interpreter" | "sequence" => {
+        "port" | "listen" | "gateway" | "interpreter" | "sequence" | "log" => {
             "this is a table, see docs/config.md"
         }
         "unsolicited" => "write a list of how lines begin: [\"RING\", \"+CREG:\"]",

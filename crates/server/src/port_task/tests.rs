@@ -234,6 +234,7 @@ pub(super) fn handle_with(hub: HubConfig) -> Rc<PortHandle> {
         device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
         line: LineSettings::default(),
         hub,
+        logs: Vec::new(),
     };
     let config = Config {
         gateway: GatewayConfig::default(),

@@ -89,6 +89,7 @@ impl World {
             device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
             line: LineSettings::default(),
             hub: hub.clone(),
+            logs: Vec::new(),
         };
         let config = Config {
             gateway: GatewayConfig {

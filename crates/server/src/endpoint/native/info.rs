@@ -1,6 +1,7 @@
 //! How ports and what happens to them are told in a session's messages: the conversion from the hub's words to the wire's.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 use uart_iface::{ErrorCounters, InputSignals, OutputSignals};
@@ -9,11 +10,15 @@ use uartnet_hub::{
 };
 use uartnet_hub::{Epoch, Offset};
 use uartnet_proto::message::{
-    self, Event, Inputs, Outputs, PortDetails, PortSummary, StartAt, State,
+    self, Event, GatewayStatus, Inputs, Outputs, PortDetails, PortSummary, StartAt, State,
 };
 
 use super::failure::Failure;
-use crate::access::AllowedPort;
+use crate::access::{AllowedPort, Visitor};
+use crate::log::LogCounters;
+
+/// The program that speaks.
+pub(super) const SERVER: &str = concat!("uartd ", env!("CARGO_PKG_VERSION"));
 
 /// One line of `uart ls`.
 pub(super) fn summary(port: &AllowedPort) -> PortSummary {
@@ -42,7 +47,32 @@ pub(super) fn details(port: &AllowedPort, now: Instant) -> PortDetails {
         lease: info.lease.clone(),
         sequences: port.sequences().to_vec(),
         stalled: info.stalled,
-        counters: counters(&info, errors),
+        counters: counters(&info, errors, port.log_counters()),
+    }
+}
+
+/// The gateway as a whole, as this visitor may see it.
+pub(super) fn status(visitor: &Rc<Visitor>, now: Instant) -> GatewayStatus {
+    let ports = visitor.ports();
+    let is_present = |port: &&AllowedPort| matches!(port.info().state, DeviceState::Present { .. });
+    let connections = visitor.connections();
+    let counters = [
+        ("connections", connections.accepted - connections.ended),
+        ("connections_accepted", connections.accepted),
+        ("connections_cut", connections.cut),
+        ("connections_refused", connections.refused),
+    ];
+    GatewayStatus {
+        name: visitor.gateway_name().to_owned(),
+        server: SERVER.to_owned(),
+        epoch: visitor.epoch().to_string(),
+        uptime_s: visitor.uptime(now).as_secs(),
+        ports: ports.len() as u64,
+        present: ports.iter().filter(is_present).count() as u64,
+        counters: counters
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect(),
     }
 }
 
@@ -170,7 +200,11 @@ fn profile_name(profile: Option<&Profile>) -> &'static str {
 }
 
 /// Which there are is in docs/wire.md.
-fn counters(info: &HubInfo, device: Option<ErrorCounters>) -> BTreeMap<String, u64> {
+fn counters(
+    info: &HubInfo,
+    device: Option<ErrorCounters>,
+    logs: Option<LogCounters>,
+) -> BTreeMap<String, u64> {
     let counters = &info.counters;
     let ours = [
         ("asks_board_error", counters.asks_board_error),
@@ -202,8 +236,19 @@ fn counters(info: &HubInfo, device: Option<ErrorCounters>) -> BTreeMap<String, u
             ("parity_errors", errors.parity),
         ]
     });
+    let logs = logs.map(|logs| {
+        [
+            ("log_bytes", logs.bytes),
+            ("log_lag", logs.lag),
+            ("log_lost_bytes", logs.lost_bytes),
+            ("log_lost_records", logs.lost_records),
+            ("log_records", logs.records),
+            ("log_write_errors", logs.write_errors),
+        ]
+    });
     ours.into_iter()
         .chain(device.into_iter().flatten())
+        .chain(logs.into_iter().flatten())
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
 }

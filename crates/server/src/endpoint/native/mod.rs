@@ -4,6 +4,7 @@
 mod failure;
 mod framing;
 mod info;
+mod pages;
 mod plain;
 mod session;
 mod talk;

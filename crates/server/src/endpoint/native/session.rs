@@ -9,10 +9,11 @@ use uartnet_hub::{Ask, Control, LONGEST_TIMEOUT, Notice, Refusal};
 use uartnet_proto::VERSION;
 use uartnet_proto::message::{
     self, Answer, Closed, Done, ErrorCode, FromClient, Hello, LeaseAction, Mode, Opened, Pong,
-    PortInfo, Ports, Queues, Request, Welcome,
+    PortInfo, Ports, Queues, Request, StatusAnswer, Welcome,
 };
 
 use super::failure::Failure;
+use super::pages::Pages;
 use super::talk::{Answered, Talk};
 use super::{OUTSTANDING, UNSAID, framing, info};
 use crate::access::{AllowedPort, Wish};
@@ -40,6 +41,7 @@ pub(super) struct Conversation {
     /// Ports that are asked or controlled without being open for writing, for as long as an answer is awaited or line settings
     /// are held.
     visits: Vec<Talk>,
+    pages: Pages,
 }
 
 /// The open port.
@@ -63,6 +65,7 @@ impl Conversation {
             over: false,
             open: None,
             visits: Vec::new(),
+            pages: Pages::default(),
         }
     }
 
@@ -102,6 +105,11 @@ impl Conversation {
         self.resume(now);
         out.append_all(&mut self.said);
         self.poll_visits(now, out);
+        while !out.is_full()
+            && let Some((answer, id)) = self.pages.poll()
+        {
+            framing::say_answer(out, self.connection.visitor.max_frame(), answer, id);
+        }
         while !out.is_full() && (!ending || self.owes()) {
             let limit = framing::data_limit(self.connection.visitor.max_frame());
             let Some(open) = &mut self.open else { return };
@@ -239,6 +247,22 @@ impl Conversation {
                 result.map_err(|refusal| Failure::from(&refusal))?;
                 done("lease")
             }
+            Request::Log(log) => {
+                let port = self.port(&log.log)?;
+                self.check_outstanding()?;
+                let max_frame = self.connection.visitor.max_frame();
+                self.pages.ask(&port, &log, max_frame, id)?;
+                Ok(None)
+            }
+            Request::Status(status) => {
+                if status.status != "gateway" {
+                    let sentence = "status: \"gateway\" is all whose status there is";
+                    return Err(Failure::new(ErrorCode::BadMessage, sentence));
+                }
+                Ok(Some(Answer::Status(Box::new(StatusAnswer {
+                    status: info::status(&self.connection.visitor, now),
+                }))))
+            }
             Request::Ping(ping) => Ok(Some(Answer::Pong(Pong { pong: ping.ping }))),
         }
     }
@@ -275,7 +299,7 @@ impl Conversation {
         Ok(Some(Answer::Welcome(Welcome {
             welcome: VERSION.to_owned(),
             gateway: visitor.gateway_name().to_owned(),
-            server: concat!("uartd ", env!("CARGO_PKG_VERSION")).to_owned(),
+            server: info::SERVER.to_owned(),
             epoch: visitor.epoch().to_string(),
             max_frame: visitor.max_frame() as u64,
             identity: visitor.name(),
@@ -500,12 +524,7 @@ impl Conversation {
     /// for both; else a visitor.
     fn talk(&mut self, now: Instant, name: &str) -> Result<&mut Talk, Failure> {
         let port = self.port(name)?;
-        let outstanding = self.outstanding();
-        if outstanding >= OUTSTANDING {
-            let sentence =
-                format!("{outstanding} of {OUTSTANDING} requests of this session are unanswered");
-            return Err(Failure::new(ErrorCode::Busy, sentence));
-        }
+        self.check_outstanding()?;
         let is_it = |talk: &Talk| port.is_of(&talk.client);
         if let Some(open) = &mut self.open
             && open.mode == Mode::Write
@@ -528,6 +547,16 @@ impl Conversation {
         Ok(&mut self.visits[position])
     }
 
+    fn check_outstanding(&self) -> Result<(), Failure> {
+        let outstanding = self.outstanding();
+        if outstanding < OUTSTANDING {
+            return Ok(());
+        }
+        let sentence =
+            format!("{outstanding} of {OUTSTANDING} requests of this session are unanswered");
+        Err(Failure::new(ErrorCode::Busy, sentence))
+    }
+
     fn talks(&self) -> impl Iterator<Item = &Talk> {
         self.visits
             .iter()
@@ -535,7 +564,7 @@ impl Conversation {
     }
 
     fn outstanding(&self) -> usize {
-        self.talks().map(Talk::outstanding).sum()
+        self.talks().map(Talk::outstanding).sum::<usize>() + self.pages.len()
     }
 }
 
