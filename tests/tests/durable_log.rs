@@ -218,7 +218,12 @@ fn a_flood_is_in_the_rotated_files_once_and_in_order() {
 fn a_killed_daemon_leaves_a_log_that_the_next_goes_on_with() {
     let folder = tempfile::tempdir().expect("a folder");
     let logs = ["path = \"DIR/b.log\""];
-    let config = config(folder.path(), "sim:flood?rate=500kB/s&bytes=300000", "16MiB", &logs);
+    let config = config(
+        folder.path(),
+        "sim:flood?rate=500kB/s&bytes=300000",
+        "16MiB",
+        &logs,
+    );
     let file = folder.path().join("b.log");
     for life in 1..=3 {
         let mut daemon = Daemon::with_config(&config).expect("up");
