@@ -6,6 +6,9 @@ use anyhow::Result;
 
 use crate::{DEADLINE, Daemon, binaries};
 
+/// Where nothing is kept, so that what the machine's user has stored plays no part.
+const NOWHERE: &str = "/nonexistent";
+
 /// `uart --gateway …` for this daemon, ready to be asserted on.
 ///
 /// # Panics
@@ -36,6 +39,8 @@ pub fn uart_command(gateway: &str) -> Result<Command> {
     let mut command = Command::new(&binaries()?.uart);
     command
         .env_remove("UART_GATEWAY")
+        .env_remove("UART_TOKEN")
+        .env("XDG_CONFIG_HOME", NOWHERE)
         .env_remove("NO_COLOR")
         .args(["--gateway", gateway]);
     Ok(command)
@@ -47,6 +52,9 @@ pub fn uart_command(gateway: &str) -> Result<Command> {
 /// The binaries do not build.
 pub fn uartd_command() -> Result<Command> {
     let mut command = Command::new(&binaries()?.uartd);
-    command.env_remove("UARTD_LOG").env_remove("RUST_LOG");
+    command
+        .env_remove("UARTD_LOG")
+        .env_remove("RUST_LOG")
+        .env("STATE_DIRECTORY", NOWHERE);
     Ok(command)
 }

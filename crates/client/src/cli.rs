@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use uartnet_client::Address;
+use uartnet_client::{Address, Gateway};
 
 #[cfg(target_os = "linux")]
 use crate::commands::pty;
 use crate::commands::{
-    ask, attach, expect, forward, info, log, ls, purge, run, send, set, signal, watch,
+    ask, attach, expect, forward, info, log, login, ls, purge, run, send, set, signal, watch,
 };
-use crate::duration;
+use crate::{credentials, duration};
 
 /// Talks to boards through a uartd gateway.
 #[derive(Debug, Parser)]
@@ -62,6 +62,20 @@ pub(crate) struct Common {
         value_parser = duration::parse
     )]
     pub(crate) connect_timeout: Duration,
+    /// Present the token also where others can read it on its way
+    #[arg(long, global = true)]
+    pub(crate) insecure_token: bool,
+}
+
+impl Common {
+    /// The gateway, with the token that is known for it.
+    pub(crate) fn gateway(&self) -> anyhow::Result<Gateway> {
+        Ok(Gateway {
+            address: self.gateway.clone(),
+            token: credentials::token_for(&self.gateway)?,
+            insecure: self.insecure_token,
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +84,8 @@ pub(crate) enum Command {
     Ask(ask::Ask),
     Expect(expect::Expect),
     Ls(ls::Ls),
+    Login(login::Login),
+    Logout(login::Logout),
     Info(info::Info),
     Log(log::Log),
     Attach(attach::Attach),

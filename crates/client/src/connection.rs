@@ -32,6 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub struct Connection {
     stream: Box<dyn Stream>,
     gateway: Address,
+    private: bool,
     decoder: FrameDecoder,
     read_buffer: Box<[u8]>,
     outgoing: BytesMut,
@@ -56,7 +57,7 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::ConnectTimedOut`].
     pub async fn connect(gateway: &Address, limit: Duration) -> Result<Connection, ClientError> {
-        let stream = match tokio::time::timeout(limit, open(gateway)).await {
+        let (stream, private) = match tokio::time::timeout(limit, open(gateway)).await {
             Err(_) => {
                 let awaited = "no connection";
                 return Err(ClientError::ConnectTimedOut {
@@ -71,9 +72,11 @@ impl Connection {
                     cause,
                 });
             }
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(opened)) => opened,
         };
-        Ok(Connection::over(stream, gateway.clone()))
+        let mut connection = Connection::over(stream, gateway.clone());
+        connection.private = private;
+        Ok(connection)
     }
 
     /// Speaks over a stream that is there already; `gateway` is what errors call its other end.
@@ -81,6 +84,7 @@ impl Connection {
         Connection {
             stream,
             gateway,
+            private: false,
             decoder: FrameDecoder::new(MAX_FRAME),
             read_buffer: vec![0; READ].into_boxed_slice(),
             outgoing: BytesMut::new(),
@@ -92,6 +96,11 @@ impl Connection {
     /// The gateway at the other end.
     pub fn gateway(&self) -> &Address {
         &self.gateway
+    }
+
+    /// Whether nobody but this machine can read what it carries.
+    pub fn is_private(&self) -> bool {
+        self.private
     }
 
     /// How many bytes are queued to be written.
@@ -193,10 +202,10 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A stream to an address, made ready for small writes and for peers that vanish.
-pub(crate) async fn open(gateway: &Address) -> io::Result<Box<dyn Stream>> {
+/// A stream to an address, made ready for small writes and for peers that vanish; and whether it stays on this machine.
+pub(crate) async fn open(gateway: &Address) -> io::Result<(Box<dyn Stream>, bool)> {
     match gateway {
-        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        Address::Unix(path) => Ok((Box::new(UnixStream::connect(path).await?), true)),
         Address::Tcp { host, port } => {
             let mut failure =
                 io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
@@ -204,7 +213,8 @@ pub(crate) async fn open(gateway: &Address) -> io::Result<Box<dyn Stream>> {
                 match TcpStream::connect(address).await {
                     Ok(stream) => {
                         prepare(&stream)?;
-                        return Ok(Box::new(stream));
+                        let private = address.ip().to_canonical().is_loopback();
+                        return Ok((Box::new(stream), private));
                     }
                     Err(error) => failure = error,
                 }

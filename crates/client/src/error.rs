@@ -90,6 +90,14 @@ pub enum ClientError {
     /// A gateway that is not uartnet's is meant, and something is wrong with it.
     #[error(transparent)]
     Foreign(#[from] ForeignError),
+    /// A token would travel where others can read it.
+    #[error(
+        "the token for {gateway} is not sent, because nothing hides it on the way; use an SSH tunnel, or give --insecure-token"
+    )]
+    Unprotected {
+        /// The gateway.
+        gateway: Address,
+    },
     /// The gateway said no, or what it tried failed.
     #[error("{} ({})", .0.message, .0.error)]
     Refused(Box<ErrorAnswer>),

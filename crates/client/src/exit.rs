@@ -40,6 +40,7 @@ impl Exit {
         match error.downcast_ref::<ClientError>() {
             Some(ClientError::Refused(answer)) => Exit::of_code(&answer.error),
             Some(ClientError::NoAnswer { .. }) => Exit::TimedOut,
+            Some(ClientError::Unprotected { .. }) => Exit::Usage,
             Some(_) => Exit::Unreachable,
             None => Exit::Refused,
         }
@@ -73,6 +74,13 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
             complain(&error);
+            if let Some(ClientError::Refused(answer)) = error.downcast_ref()
+                && answer.error == ErrorCode::Unauthorized
+            {
+                output::complain(
+                    "the token that is presented is that of UART_TOKEN, or else of: uart login",
+                );
+            }
             Exit::of(&error)
         }
     };
@@ -123,6 +131,7 @@ mod tests {
             (refused(ErrorCode::Timeout), 4),
             (refused(ErrorCode::Waited), 4),
             (refused(ErrorCode::BoardError), 1),
+            (ClientError::Unprotected { gateway: gateway() }.into(), 2),
             (
                 ClientError::NoAnswer {
                     gateway: gateway(),

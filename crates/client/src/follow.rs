@@ -15,7 +15,7 @@ use uartnet_proto::message::{
     Request, StartAt,
 };
 
-use crate::{Address, Backoff, ClientError, Outbox, ReadEvent, Reopened, Resume, Session};
+use crate::{Backoff, ClientError, Gateway, Outbox, ReadEvent, Reopened, Resume, Session};
 
 /// How many written bytes are kept until the UART has taken them.
 const OUTBOX: usize = 64 << 10;
@@ -68,7 +68,7 @@ pub enum Followed {
 
 /// Follows one port.
 pub struct Follower {
-    gateway: Address,
+    gateway: Gateway,
     options: FollowOptions,
     /// Under this name the gateway keeps this client's write offset while there is no connection.
     writer: Option<String>,
@@ -104,7 +104,7 @@ enum Phase {
 
 impl Follower {
     /// Begins to connect. Nothing happens until [`Follower::next`] is waited for.
-    pub fn new(gateway: Address, options: FollowOptions) -> Follower {
+    pub fn new(gateway: Gateway, options: FollowOptions) -> Follower {
         let mut follower = Follower {
             gateway,
             writer: (options.mode == Mode::Write).then(random_name),
@@ -194,7 +194,7 @@ impl Follower {
                 },
                 Phase::Ended(error) => {
                     let closed = || ClientError::Closed {
-                        gateway: self.gateway.clone(),
+                        gateway: self.gateway.address.clone(),
                     };
                     return Err(error.take().unwrap_or_else(closed));
                 }
@@ -283,7 +283,7 @@ impl Follower {
             Event::Closed { .. } => {
                 self.ready.push_back(Followed::Event(event));
                 self.handle_failure(ClientError::Closed {
-                    gateway: self.gateway.clone(),
+                    gateway: self.gateway.address.clone(),
                 });
             }
             Event::Unknown => {}
@@ -316,7 +316,10 @@ impl Follower {
 
     /// An error that answers no request: either what was written is refused, or the session is over.
     fn handle_error(&mut self, error: ErrorAnswer) {
-        if matches!(error.error, ErrorCode::BadFrame | ErrorCode::Shutdown) {
+        if matches!(
+            error.error,
+            ErrorCode::BadFrame | ErrorCode::Shutdown | ErrorCode::Unauthorized
+        ) {
             return self.handle_failure(ClientError::Refused(Box::new(error)));
         }
         // Of several in a row, the later ones are about bytes that followed those refused.
@@ -354,7 +357,7 @@ impl Follower {
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Follower")
-            .field("gateway", &self.gateway)
+            .field("gateway", &self.gateway.address)
             .field("options", &self.options)
             .field("resume", &self.resume)
             .finish_non_exhaustive()
@@ -376,6 +379,7 @@ fn can_pass(error: &ClientError) -> bool {
         ClientError::Frame { .. }
         | ClientError::Message { .. }
         | ClientError::Unexpected { .. }
+        | ClientError::Unprotected { .. }
         | ClientError::Foreign(_) => false,
     }
 }

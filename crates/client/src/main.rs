@@ -4,6 +4,7 @@
 mod access;
 mod cli;
 mod commands;
+mod credentials;
 mod duration;
 mod escape;
 mod exit;

@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use uart_iface::PortName;
 use uartnet_proto::message::{
     Answer, Ask, Done, ErrorAnswer, ErrorCode, FromClient, FromServer, GatewayStatus, Hello, Info,
-    List, Log, MessageError, Ping, PortDetails, PortSummary, Records, Reply, Request, Status,
-    Welcome, data_header, data_room,
+    List, Log, MessageError, Ping, PortDetails, PortSummary, Records, Reply, Request, Secret,
+    Status, Welcome, data_header, data_room,
 };
 use uartnet_proto::{VERSION, plain};
 
-use crate::{Address, ClientError, Connection, Liveness, LivenessAction};
+use crate::{Address, ClientError, Connection, Gateway, Liveness, LivenessAction};
 
 /// How long a question that needs no device may wait for its answer.
 const PROMPT_ANSWER: Duration = Duration::from_secs(10);
@@ -31,16 +31,21 @@ impl Session {
     /// Connects and says hello, both within `limit`.
     ///
     /// # Errors
-    /// As [`Connection::connect`] and [`Session::begin`].
-    pub async fn connect(gateway: &Address, limit: Duration) -> Result<Session, ClientError> {
+    /// As [`Connection::connect`] and [`Session::begin`]; [`ClientError::Unprotected`], before anything is sent.
+    pub async fn connect(gateway: &Gateway, limit: Duration) -> Result<Session, ClientError> {
         let deadline = Instant::now() + limit;
-        let connection = Connection::connect(gateway, limit).await?;
-        match tokio::time::timeout_at(deadline, Session::begin(connection)).await {
+        let connection = Connection::connect(&gateway.address, limit).await?;
+        if !gateway.allows(connection.is_private()) {
+            let gateway = gateway.address.clone();
+            return Err(ClientError::Unprotected { gateway });
+        }
+        let token = gateway.token.clone();
+        match tokio::time::timeout_at(deadline, Session::begin(connection, token)).await {
             Ok(session) => session,
             Err(_) => {
                 let awaited = "no answer to hello";
                 Err(ClientError::ConnectTimedOut {
-                    gateway: gateway.clone(),
+                    gateway: gateway.address.clone(),
                     awaited,
                     limit,
                 })
@@ -48,15 +53,18 @@ impl Session {
         }
     }
 
-    /// Says hello on a connection and waits for the welcome, however long that takes.
+    /// Says hello on a connection, with this token, and waits for the welcome, however long that takes.
     ///
     /// # Errors
     /// [`ClientError::Refused`], [`ClientError::Unexpected`] when what answers does not speak this protocol, and
     /// everything a connection can end with.
-    pub async fn begin(mut connection: Connection) -> Result<Session, ClientError> {
+    pub async fn begin(
+        mut connection: Connection,
+        token: Option<Secret>,
+    ) -> Result<Session, ClientError> {
         let hello = Hello {
             hello: VERSION.to_owned(),
-            token: None,
+            token,
             client: Some(concat!("uart ", env!("CARGO_PKG_VERSION")).to_owned()),
         };
         send_message(

@@ -35,7 +35,14 @@ async fn said(bytes: &[u8]) -> Result<(), ClientError> {
         let _ = write.write_all(&bytes).await;
         let _ = write.shutdown().await;
     });
-    let result = async { Session::begin(connection).await?.list().await.map(drop) }.await;
+    let result = async {
+        Session::begin(connection, None)
+            .await?
+            .list()
+            .await
+            .map(drop)
+    }
+    .await;
     reader.abort();
     writer.abort();
     result
@@ -139,7 +146,7 @@ async fn a_silent_gateway_is_pinged_and_then_given_up() {
         theirs.read_to_end(&mut heard).await.unwrap();
         String::from_utf8(heard).unwrap()
     });
-    let mut session = Session::begin(connection).await.unwrap();
+    let mut session = Session::begin(connection, None).await.unwrap();
     let error = session.next().await.unwrap_err();
     assert!(
         matches!(error, ClientError::Silent { silence, .. } if silence == Duration::from_secs(30)),
@@ -160,7 +167,7 @@ async fn a_gateway_that_lives_and_never_answers_is_not_waited_for_for_ever() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
-    let mut session = Session::begin(connection).await.unwrap();
+    let mut session = Session::begin(connection, None).await.unwrap();
     let error = session.list().await.unwrap_err();
     assert!(
         matches!(
@@ -224,7 +231,9 @@ async fn the_last_words_of_a_gateway_that_closed_are_heard() {
         peer.say(json!({"error": "bad-frame", "message": "byte 7: that is no digit"}));
     });
     let address: Address = gateway.address.parse().unwrap();
-    let mut session = Session::connect(&address, support::PATIENCE).await.unwrap();
+    let mut session = Session::connect(&address.into(), support::PATIENCE)
+        .await
+        .unwrap();
     gateway.finish();
     let error = session.list().await.unwrap_err();
     assert!(

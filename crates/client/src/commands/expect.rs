@@ -132,7 +132,7 @@ impl Expect {
             reconnect: !self.no_reconnect,
             connect_timeout: limit,
         };
-        let follower = Follower::new(common.gateway.clone(), options);
+        let follower = Follower::new(common.gateway()?, options);
         Ok(Link::Gateway(Box::new(follower)))
     }
 

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use uart_iface::PortName;
-use uartnet_client::{ClientError, FollowOptions, Followed, Follower, ReadEvent};
+use uartnet_client::{ClientError, FollowOptions, Followed, Follower, Gateway, ReadEvent};
 use uartnet_proto::message::{Mode, StartAt};
 
 use super::{at, connect};
@@ -109,6 +109,7 @@ impl Forward {
             .into());
         }
         let mut stop = Stop::new()?;
+        let gateway = common.gateway()?;
         connect(&common).await?.info(&self.port).await?;
         let listener = TcpListener::bind(address)
             .await
@@ -127,7 +128,7 @@ impl Forward {
                     Ok((stream, peer)) if clients.len() < CLIENTS => {
                         let _ = stream.set_nodelay(true); // slower, not wrong
                         match self.protocol {
-                            Protocol::Raw => clients.spawn(self.client(&common, stream, peer).run()),
+                            Protocol::Raw => clients.spawn(self.client(&common, gateway.clone(), stream, peer).run()),
                             Protocol::Rfc2217 => clients.spawn(self.access(&common, peer).run(stream)),
                         };
                     }
@@ -171,11 +172,17 @@ impl Forward {
         }
     }
 
-    fn client(&self, common: &Common, stream: TcpStream, peer: SocketAddr) -> Client {
+    fn client(
+        &self,
+        common: &Common,
+        gateway: Gateway,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Client {
         Client {
             peer,
             stream,
-            follower: Follower::new(common.gateway.clone(), self.options(common)),
+            follower: Follower::new(gateway, self.options(common)),
             notices: Notices::default(),
             read_only: self.read_only,
             linger: self.linger,

@@ -6,6 +6,7 @@ pub(crate) mod expect;
 pub(crate) mod forward;
 pub(crate) mod info;
 pub(crate) mod log;
+pub(crate) mod login;
 pub(crate) mod ls;
 #[cfg(target_os = "linux")]
 pub(crate) mod pty;
@@ -32,6 +33,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Ask(ask) => ask.run(common).await,
         Command::Expect(expect) => expect.run(common).await,
         Command::Ls(ls) => ls.run(common).await,
+        Command::Login(login) => login.run(common).await,
+        Command::Logout(logout) => logout.run(common).await,
         Command::Info(info) => info.run(common).await,
         Command::Log(log) => log.run(common).await,
         Command::Attach(attach) => attach.run(common).await,
@@ -48,7 +51,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
 
 /// A session with the gateway that was named.
 async fn connect(common: &Common) -> Result<Session> {
-    Ok(Session::connect(&common.gateway, common.connect_timeout).await?)
+    Ok(Session::connect(&common.gateway()?, common.connect_timeout).await?)
 }
 
 /// Whoever does what is asked for: a gateway, or a gateway that is not uartnet's.

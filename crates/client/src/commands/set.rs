@@ -107,6 +107,9 @@ impl Set {
             let mut command = Command::new(uart);
             let timeout = humantime::format_duration(common.connect_timeout).to_string();
             command.args(["--connect-timeout", &timeout]);
+            if common.insecure_token {
+                command.arg("--insecure-token");
+            }
             command
         };
         command

@@ -101,7 +101,7 @@ impl Watch {
                 reconnect: !self.no_reconnect,
                 connect_timeout: common.connect_timeout,
             };
-            let follower = Follower::new(common.gateway.clone(), options);
+            let follower = Follower::new(common.gateway()?, options);
             tokio::spawn(follow(index, follower, sender.clone()));
         }
         drop(sender);

@@ -76,7 +76,7 @@ impl Conversation {
                 let address = address.clone();
                 return Err(ForeignError::Unreachable { address, cause });
             }
-            Ok(Ok(stream)) => stream,
+            Ok(Ok((stream, _))) => stream,
         };
         let mut conversation = Conversation::over(stream, address.clone(), wanted);
         match timeout_at(deadline, conversation.agree()).await {
