@@ -368,6 +368,7 @@ mod tests {
             done: "it".to_owned(),
             line: line.map(str::to_owned),
             outputs,
+            steps: Vec::new(),
         })
     }
 

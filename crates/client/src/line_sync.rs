@@ -159,6 +159,7 @@ mod tests {
             done: "set".to_owned(),
             line: Some(text.to_owned()),
             outputs: None,
+            steps: Vec::new(),
         })
     }
 

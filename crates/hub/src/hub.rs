@@ -18,7 +18,7 @@ use crate::history::History;
 use crate::journal::{Happening, Journal};
 use crate::line_hold::LineHolds;
 use crate::reader::{self, Reader};
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Ended, Sequencer};
 use crate::time::earlier;
 use crate::transmit::{Pacing, Turn, WriteQueue};
 use crate::writer::Writers;
@@ -51,7 +51,7 @@ pub struct HubConfig {
     pub ask_wait: Duration,
     /// How the board's interpreter is talked to; `None`: it has none that we know.
     pub profile: Option<Profile>,
-    /// The sequences clients may run.
+    /// The sequences clients may run, beside those that every port has ([`Sequence::all`]).
     pub sequences: Vec<Sequence>,
     /// Time between two bytes written to the UART (`write_pacing = "1ms/byte"`).
     pub byte_pacing: Duration,
@@ -78,6 +78,8 @@ pub struct Hub {
     pacing: Pacing,
     asks: Asks,
     sequencer: Sequencer,
+    /// All there are.
+    sequences: Vec<Sequence>,
     line_holds: LineHolds,
     /// What [`Hub::poll_transmit`] last gave, until something happens to it.
     offered: Option<Offered>,
@@ -103,6 +105,7 @@ struct Offered {
 enum Source {
     Ask,
     Write,
+    Sequence,
 }
 
 impl Hub {
@@ -125,6 +128,7 @@ impl Hub {
             pacing: Pacing::new(config.byte_pacing, config.line_pacing),
             asks: Asks::new(config.ask_queue, config.write_queue),
             sequencer: Sequencer::default(),
+            sequences: Sequence::all(&config.sequences),
             line_holds: LineHolds::default(),
             offered: None,
             paused: false,
@@ -250,6 +254,9 @@ impl Hub {
         self.note_state(now);
         self.asks.lost(reason);
         self.sequencer.lost(reason);
+        if let Some(line) = self.sequencer.take_line_owed() {
+            self.line_holds.owe(line);
+        }
         self.offered = None;
         if self.config.on_loss == OnLoss::Discard {
             self.lose_writes(Turn::MAX, &format!("the device is absent: {reason}"));
@@ -265,6 +272,7 @@ impl Hub {
         }
         let end_before = self.history.end();
         self.asks.handle_data(now, &bytes);
+        self.sequencer.handle_data(now, &bytes);
         self.journal.arrived(now, end_before);
         self.history.push(bytes);
         self.journal.forget_before(self.history.start());
@@ -313,6 +321,7 @@ impl Hub {
         self.pacing.taken(now, &bytes, count);
         match source {
             Source::Ask => self.asks.transmitted(now, count),
+            Source::Sequence => self.sequencer.transmitted(now, count),
             Source::Write => {
                 let writer = self.writes.taken(&mut self.writers, count);
                 self.tell_writers(writer);
@@ -354,7 +363,8 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Instant) {
         let held = self.is_held();
         let turn = self.new_turn();
-        self.sequencer.handle_timeout(now, turn);
+        let free = self.is_free();
+        self.sequencer.handle_timeout(now, turn, free);
         self.pacing.handle_timeout(now);
         self.unstick_after(held, now);
         self.asks.handle_timeout(now, self.is_held());
@@ -550,10 +560,18 @@ impl Hub {
         let accepted = self.may(client, right).and_then(|_| self.check_present());
         match accepted.and_then(|()| {
             self.sequencer
-                .push(client, id, turn, &control, &self.config.sequences)
+                .push(client, id, turn, &control, &self.sequences)
         }) {
             Ok(()) => self.arbiter.used(now, client),
-            Err(refusal) => self.end_control(now, client, id, Err(refusal.into())),
+            Err(refusal) => {
+                let ended = Ended {
+                    client,
+                    id,
+                    result: Err(refusal.into()),
+                    steps: Vec::new(),
+                };
+                self.end_control(now, ended);
+            }
         }
         id
     }
@@ -637,13 +655,22 @@ impl Hub {
     /// so ask again before each attempt to write, and after [`Hub::handle_transmitted`].
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         self.offered = None;
-        if !self.is_present() || self.sequencer.holds_transmit() || !self.pacing.is_ready(now) {
+        if !self.is_present() || !self.pacing.is_ready(now) {
             return None;
         }
-        if !self.writes.is_begun() && !self.asks.is_running() {
+        let sent = self.sequencer.transmit();
+        if sent.is_none() && self.sequencer.holds_transmit() {
+            return None;
+        }
+        if sent.is_none() && self.is_free() {
+            if self.sequencer.wants_turn() {
+                return None;
+            }
             self.start_ask(now);
         }
-        let (bytes, source) = if self.asks.is_running() {
+        let (bytes, source) = if let Some(bytes) = sent {
+            (bytes, Source::Sequence)
+        } else if self.asks.is_running() {
             (self.asks.transmit(self.history.end())?, Source::Ask)
         } else {
             (self.writes.front()?.clone(), Source::Write)
@@ -719,7 +746,13 @@ impl Hub {
     fn is_held(&self) -> bool {
         !self.is_present()
             || self.sequencer.holds_transmit()
+            || self.sequencer.wants_turn()
             || self.pacing.poll_timeout().is_some()
+    }
+
+    /// Whether no ask runs and no write is half written.
+    fn is_free(&self) -> bool {
+        !self.writes.is_begun() && !self.asks.is_running()
     }
 
     fn unstick_after(&mut self, held: bool, now: Instant) {
@@ -732,7 +765,7 @@ impl Hub {
         self.offered = None;
         let (lost, losers) = self.writes.lose_before(before, &mut self.writers, reason);
         self.counters.bytes_write_lost += lost;
-        self.tell_writers(losers);
+        self.tell_clients(losers);
         self.tell_room();
     }
 

@@ -27,14 +27,16 @@ mod reader;
 mod resync;
 mod right;
 mod sequencer;
+mod step;
 mod time;
 mod transmit;
 mod vocabulary;
 mod writer;
 
-pub use control::{Action, ActionDone, Control, ControlError, Sequence, SequenceError, Step};
+pub use control::{Action, ActionDone, Control, ControlError, StepPlace, StepTime};
 pub use hub::{Hub, HubConfig};
 pub use journal::{AskEnd, Happening, LogPlace, Logged};
 pub use right::Right;
+pub use step::{Sequence, SequenceError, Step, unescape};
 pub use uartnet_interpreter::{Profile, ReplyEnd};
 pub use vocabulary::*;

@@ -46,6 +46,12 @@ impl LineHolds {
         in_force
     }
 
+    /// The device was to go back to this, and vanished before it could.
+    pub(crate) fn owe(&mut self, line: LineSettings) {
+        self.before.get_or_insert(line);
+        self.owed = true;
+    }
+
     /// What has to be given back to the device now.
     pub(crate) fn owed(&self) -> Option<LineSettings> {
         let earlier = self.holders.last().map(|(_, line)| *line);

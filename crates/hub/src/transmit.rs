@@ -1,11 +1,12 @@
 //! What waits to be written to the UART, in the order it arrived, and how fast it may go out. Not asks' commands; those
 //! are in `ask`, and take their turn among these by their place in the same order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::ClientId;
 use crate::time::after;
 use crate::writer::{WriterId, Writers};
 
@@ -123,27 +124,26 @@ impl WriteQueue {
         Some(writer)
     }
 
-    /// Drops every write before `turn` and tells its writer why. Says how many bytes and whose they were.
+    /// Drops every write before `turn` and tells its writer why. Says how many bytes, and which clients are to be told.
     pub(crate) fn lose_before(
         &mut self,
         turn: Turn,
         writers: &mut Writers,
         reason: &str,
-    ) -> (u64, Vec<WriterId>) {
-        let mut losers = Vec::new();
+    ) -> (u64, BTreeSet<ClientId>) {
+        let mut losers = BTreeSet::new();
         let before = self.bytes;
         while let Some(write) = self.writes.pop_front_if(|write| write.turn < turn) {
             self.begun = false;
             self.bytes -= write.bytes.len();
+            // Before it is lost: whoever had the name earlier is forgotten once its own bytes are settled.
+            losers.extend(writers.owners(write.writer));
             writers.lost(
                 write.writer,
                 write.from,
                 write.from + write.bytes.len() as u64,
                 reason,
             );
-            if !losers.contains(&write.writer) {
-                losers.push(write.writer);
-            }
         }
         ((before - self.bytes) as u64, losers)
     }
@@ -224,7 +224,7 @@ fn ends_line(bytes: &[u8], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Access, ClientId};
+    use crate::Access;
 
     fn drain(queue: &mut WriteQueue, writers: &mut Writers, step: usize) -> Vec<u8> {
         let mut out = Vec::new();
@@ -301,7 +301,10 @@ mod tests {
         queue.push(0, &mut writers, a, "old".into());
         queue.taken(&mut writers, 1);
         queue.push(2, &mut writers, a, "new".into());
-        assert_eq!(queue.lose_before(1, &mut writers, "purged"), (2, vec![a]));
+        assert_eq!(
+            queue.lose_before(1, &mut writers, "purged"),
+            (2, [ClientId(1)].into())
+        );
         assert!(!queue.is_begun());
         assert_eq!(drain(&mut queue, &mut writers, 9), b"new");
         assert_eq!(

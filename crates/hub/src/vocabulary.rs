@@ -218,6 +218,8 @@ pub enum Notice {
         control: ControlId,
         /// How.
         result: Result<crate::ActionDone, crate::ControlError>,
+        /// When the steps of a sequence were done, as far as it came; else empty.
+        steps: Vec<crate::StepTime>,
     },
     /// The hub has cut this client off; nothing more will come.
     Closed(CloseReason),

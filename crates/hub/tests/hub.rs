@@ -557,7 +557,8 @@ fn changes_are_told_to_readers_only_and_only_the_newest() {
         bench.notices(b),
         [Notice::ControlDone {
             control,
-            result: Ok(ActionDone::Line(line))
+            result: Ok(ActionDone::Line(line)),
+            steps: Vec::new(),
         }]
     );
     assert_eq!(bench.notices(a), [Notice::Line(line)]);

@@ -121,7 +121,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (client.clone(), 0usize..150).prop_map(|(client, len)| Op::Write { client, len }),
         5 => (client.clone(), 0u8..5).prop_map(|(client, profile)| Op::Ask { client, profile }),
         1 => (0usize..20).prop_map(Op::Cancel),
-        3 => (client.clone(), 0u8..8).prop_map(|(client, kind)| Op::Control { client, kind }),
+        3 => (client.clone(), 0u8..12).prop_map(|(client, kind)| Op::Control { client, kind }),
         4 => prop::bool::weighted(0.1).prop_map(|fails| Op::Act { fails }),
         8 => (0usize..200).prop_map(Op::Transmit),
         1 => Just(Op::Lost),
@@ -159,6 +159,16 @@ fn hub_config() -> impl Strategy<Value = HubConfig> {
                     Sequence {
                         name: "reset".into(),
                         steps: steps(&["dtr=off", "30ms", "dtr=on", "break=on", "5ms"]),
+                    },
+                    Sequence {
+                        name: "talk".into(),
+                        steps: steps(&[
+                            "line=9600",
+                            "send=\\r",
+                            "within=40ms expect=ok",
+                            "hex=0d",
+                            "2ms",
+                        ]),
                     },
                     Sequence {
                         name: "empty".into(),
@@ -610,6 +620,10 @@ impl World {
             4 => Control::Purge(Purge::Both),
             5 => Control::Run("reset".into()),
             6 => Control::Run("empty".into()),
+            7 => Control::Run("talk".into()),
+            8 => Control::HoldLine("9600-7e1".parse().unwrap()),
+            9 => Control::HoldLine("1200".parse().unwrap()),
+            10 => Control::GiveLineBack,
             _ => Control::Run("none".into()),
         };
         let purges = control == Control::Purge(Purge::Both);
@@ -818,6 +832,7 @@ impl World {
             if info.asks_queued == 0
                 && info.write_queue == 0
                 && self.controls.is_empty()
+                && self.bench.hub.is_idle()
                 && self.acting.is_none()
             {
                 break;

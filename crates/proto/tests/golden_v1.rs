@@ -444,6 +444,7 @@ fn answers_are_these_bytes() {
                 history_size: 1_048_576,
                 lease: Some("127.0.0.1:5122".into()),
                 sequences: vec!["reset".into()],
+                sequence_steps: BTreeMap::new(),
                 stalled: false,
                 counters: BTreeMap::from([("write_queue".into(), 17), ("gaps".into(), 0)]),
             },
@@ -485,6 +486,7 @@ fn answers_are_these_bytes() {
                 history_size: 4_096,
                 lease: None,
                 sequences: vec![],
+                sequence_steps: BTreeMap::new(),
                 stalled: false,
                 counters: BTreeMap::new(),
             },
@@ -582,6 +584,7 @@ fn answers_are_these_bytes() {
             done: "set".into(),
             line: Some("9600-7e2".into()),
             outputs: None,
+            steps: vec![],
         }),
         Some(8),
     );
@@ -599,8 +602,30 @@ fn answers_are_these_bytes() {
                 dtr: true,
                 rts: false,
             }),
+            steps: vec![],
         }),
         Some(9),
+    );
+    answer(
+        concat!(
+            "82_",                        // LEN
+            r#"{"done":"run","#,          // the kind; the kind of the request
+            r#""steps":[{"#,              // of the sequence, in their order
+            r#""step":"rts=off","#,       // as it is written
+            r#""at_us":100012,"#,         // since the sequence began
+            r#""took_us":41}],"id":12}"#, // how long it took; the id of the run
+        ),
+        Answer::Done(Done {
+            done: "run".into(),
+            line: None,
+            outputs: None,
+            steps: vec![StepTime {
+                step: "rts=off".into(),
+                at_us: 100_012,
+                took_us: 41,
+            }],
+        }),
+        Some(12),
     );
     answer(
         concat!(

@@ -615,11 +615,14 @@ fn answer() -> BoxedStrategy<Answer> {
                 unsolicited: unsolicited.map(Blob),
             })
         ),
-        (text(), of(text()), of(outputs())).prop_map(|(done, line, outputs)| Answer::Done(Done {
-            done,
-            line,
-            outputs
-        })),
+        (text(), of(text()), of(outputs()), vec(step_time(), 0..3)).prop_map(
+            |(done, line, outputs, steps)| Answer::Done(Done {
+                done,
+                line,
+                outputs,
+                steps
+            })
+        ),
         any::<u64>().prop_map(|pong| Answer::Pong(Pong { pong })),
         (
             select(ErrorCode::ALL),
@@ -760,7 +763,10 @@ fn details() -> BoxedStrategy<PortDetails> {
     let rest = (
         text(),
         any::<[u64; 3]>(),
-        vec(text(), 0..3),
+        (
+            vec(text(), 0..3),
+            btree_map(text(), vec(text(), 0..3), 0..3),
+        ),
         any::<bool>(),
         btree_map(text(), any::<u64>(), 0..3),
     );
@@ -769,7 +775,13 @@ fn details() -> BoxedStrategy<PortDetails> {
             |(
                 summary,
                 (absent_reason, outputs, inputs, lease),
-                (epoch, [history_start, history_end, history_size], sequences, stalled, counters),
+                (
+                    epoch,
+                    [history_start, history_end, history_size],
+                    (sequences, sequence_steps),
+                    stalled,
+                    counters,
+                ),
             )| PortDetails {
                 summary,
                 absent_reason,
@@ -781,6 +793,7 @@ fn details() -> BoxedStrategy<PortDetails> {
                 history_size,
                 lease,
                 sequences,
+                sequence_steps,
                 stalled,
                 counters,
             },
@@ -790,6 +803,14 @@ fn details() -> BoxedStrategy<PortDetails> {
 
 fn state() -> impl Strategy<Value = State> {
     select(&[State::Present, State::Absent][..])
+}
+
+fn step_time() -> impl Strategy<Value = StepTime> {
+    (text(), any::<[u64; 2]>()).prop_map(|(step, [at_us, took_us])| StepTime {
+        step,
+        at_us,
+        took_us,
+    })
 }
 
 fn outputs() -> impl Strategy<Value = Outputs> {

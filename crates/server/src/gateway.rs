@@ -13,7 +13,7 @@ use bytes::Bytes;
 use uart_iface::{ErrorCounters, LineSettings, Port, PortName};
 use uartnet_hub::{
     Ask, AskId, Attach, Attached, ClientId, Control, ControlId, Epoch, Hub, HubInfo, Notice,
-    Profile, Refusal, Right,
+    Profile, Refusal, Right, Sequence,
 };
 
 use crate::access::Overseer;
@@ -143,7 +143,7 @@ pub struct PortHandle {
     name: PortName,
     device: String,
     profile: Option<Profile>,
-    sequences: Vec<String>,
+    sequences: Vec<Sequence>,
     line: Cell<LineSettings>,
     /// The opened device, while its task is not at work on it.
     uart: RefCell<Option<Box<dyn Port>>>,
@@ -161,12 +161,7 @@ impl PortHandle {
             name: config.name.clone(),
             device: config.device.as_str().to_owned(),
             profile: config.hub.profile.clone(),
-            sequences: config
-                .hub
-                .sequences
-                .iter()
-                .map(|sequence| sequence.name.clone())
-                .collect(),
+            sequences: Sequence::all(&config.hub.sequences),
             line: Cell::new(config.line),
             uart: RefCell::default(),
             hub: RefCell::new(Hub::new(config.hub.clone(), epoch)),
@@ -193,8 +188,8 @@ impl PortHandle {
         self.profile.as_ref()
     }
 
-    /// The names of its sequences.
-    pub fn sequences(&self) -> &[String] {
+    /// Its sequences, and those that every port has.
+    pub fn sequences(&self) -> &[Sequence] {
         &self.sequences
     }
 

@@ -131,6 +131,6 @@ fn uboot_is_asked_by_its_prompt() {
     assert_eq!((config.ports.len(), config.listeners.len()), (1, 1));
     let uboot = port(&config, "uboot");
     assert_eq!(reply_end(uboot), Some(&ReplyEnd::Prompt("=> ".into())));
-    assert_eq!(uboot.hub.sequences.len(), 1);
+    assert_eq!(uboot.hub.sequences.len(), 2);
     assert_eq!(config.listeners[0].port.as_ref(), Some(&uboot.name));
 }

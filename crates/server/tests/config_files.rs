@@ -76,7 +76,7 @@ fn every_key_reaches_its_place() {
         .map(|sequence| {
             (
                 sequence.name.as_str(),
-                sequence.steps.iter().copied().collect(),
+                sequence.steps.iter().cloned().collect(),
             )
         })
         .collect();

@@ -6,6 +6,7 @@ use std::time::Instant;
 use uart_iface::LineSettings;
 
 use super::Hub;
+use crate::client::Client;
 use crate::sequencer::{Kind, Work, Worked};
 use crate::transmit::Turn;
 use crate::{Action, ActionDone, ClientId, DeviceState};
@@ -14,9 +15,20 @@ impl Hub {
     /// The next thing to do to the device, and its place in the order of everything.
     pub(super) fn next_action(&mut self, now: Instant) -> Option<(Action, Turn)> {
         loop {
-            let next = self.sequencer.poll_action(now)?;
+            let free = self.is_free();
+            let next = self.sequencer.poll_action(now, free)?;
             let action = match next.work {
-                Work::Act(action) => action,
+                Work::Act(action) => {
+                    if let (Action::Apply(_), Some(line)) = (action, self.line()) {
+                        self.sequencer.note_line(line);
+                    }
+                    action
+                }
+                Work::SetBaud(baud) => {
+                    let line = self.line()?;
+                    self.sequencer.note_line(line);
+                    Action::Apply(LineSettings { baud, ..line })
+                }
                 Work::GiveLineBack => {
                     self.line_holds.left(next.client);
                     match (self.line_holds.owed(), self.line()) {
@@ -50,10 +62,13 @@ impl Hub {
                     (Work::Act(_), Kind::HoldsLine, Some(before)) => {
                         self.line_holds.held(worked.client, line, before);
                         // It may have left before it had what it wanted.
-                        if self.accepting(worked.client).is_err() {
+                        let client = self.clients.get(&worked.client);
+                        if client.is_none_or(Client::is_cut) {
                             self.give_line_back(worked.client);
                         }
                     }
+                    // Whether it stays shows at its end.
+                    (_, Kind::Steps, _) => {}
                     _ => self.line_holds.set(),
                 }
             }
@@ -69,7 +84,7 @@ impl Hub {
     pub(super) fn give_line_back(&mut self, client: ClientId) {
         if self.line_holds.left(client) && self.is_present() {
             let turn = self.new_turn();
-            self.sequencer.give_line_back(client, turn);
+            self.sequencer.give_line_back(turn);
         }
     }
 
@@ -77,8 +92,7 @@ impl Hub {
     pub(super) fn settle_line(&mut self) {
         if self.line_holds.owed().is_some() {
             let turn = self.new_turn();
-            // Nobody is attached under the first identity, so nobody holds anything under it.
-            self.sequencer.give_line_back(ClientId(0), turn);
+            self.sequencer.give_line_back(turn);
         }
     }
 

@@ -9,10 +9,10 @@ use super::Hub;
 use crate::client::{Closing, News, UNREAD_NOTICES};
 use crate::journal::Happening;
 use crate::reader::{Reader, Taken};
+use crate::sequencer::Ended;
 use crate::writer::WriterId;
 use crate::{
-    ActionDone, AskId, AskOutcome, ClientId, CloseReason, ControlError, ControlId, DeviceState,
-    GapWhy, Notice, Offset, ReceiveErrors,
+    AskId, AskOutcome, ClientId, CloseReason, DeviceState, GapWhy, Notice, Offset, ReceiveErrors,
 };
 
 impl Hub {
@@ -167,10 +167,14 @@ impl Hub {
 
     pub(super) fn tell_writers(&mut self, writers: impl IntoIterator<Item = WriterId>) {
         for writer in writers {
-            for id in self.writers.owners(writer) {
-                if let Some(client) = self.clients.get_mut(&id) {
-                    self.wakes.news(id, &mut client.wake);
-                }
+            self.tell_clients(self.writers.owners(writer));
+        }
+    }
+
+    pub(super) fn tell_clients(&mut self, clients: impl IntoIterator<Item = ClientId>) {
+        for id in clients {
+            if let Some(client) = self.clients.get_mut(&id) {
+                self.wakes.news(id, &mut client.wake);
             }
         }
     }
@@ -191,8 +195,11 @@ impl Hub {
         while let Some((client, ask, outcome)) = self.asks.poll_end() {
             self.end_ask(now, client, ask, outcome);
         }
-        while let Some((client, control, result)) = self.sequencer.poll_end() {
-            self.end_control(now, client, control, result);
+        while let Some(ended) = self.sequencer.poll_end() {
+            self.end_control(now, ended);
+        }
+        if self.sequencer.take_line_stays() {
+            self.line_holds.set();
         }
     }
 
@@ -211,11 +218,19 @@ impl Hub {
     pub(super) fn end_control(
         &mut self,
         now: Instant,
-        id: ClientId,
-        control: ControlId,
-        result: Result<ActionDone, ControlError>,
+        Ended {
+            client,
+            id,
+            result,
+            steps,
+        }: Ended,
     ) {
-        self.end(now, id, Notice::ControlDone { control, result });
+        let end = Notice::ControlDone {
+            control: id,
+            result,
+            steps,
+        };
+        self.end(now, client, end);
     }
 
     pub(super) fn end(&mut self, now: Instant, id: ClientId, end: Notice) {

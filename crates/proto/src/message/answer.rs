@@ -142,6 +142,9 @@ pub struct PortDetails {
     pub lease: Option<String>,
     /// The sequences that can be run.
     pub sequences: Vec<String>,
+    /// Their steps, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sequence_steps: BTreeMap<String, Vec<String>>,
     /// Whether the UART is not read now for a slow reader's sake.
     pub stalled: bool,
     /// Counters by name; which there are is in docs/wire.md.
@@ -219,6 +222,20 @@ pub struct Done {
     /// The state of the output lines (`signals`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Outputs>,
+    /// When the steps were done (`run`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepTime>,
+}
+
+/// `{"step":"rts=off","at_us":100012,"took_us":41}`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StepTime {
+    /// The step, as it is written.
+    pub step: String,
+    /// When it began, in microseconds since the sequence began.
+    pub at_us: u64,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
 }
 
 /// `{"pong":7}`

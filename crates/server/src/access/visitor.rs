@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use uart_iface::{ErrorCounters, LineSettings, PortName};
-use uartnet_hub::{Access, Attach, Attached, Epoch, HubInfo, OnLag, Profile, ReadFrom, Right};
+use uartnet_hub::{
+    Access, Attach, Attached, Epoch, HubInfo, OnLag, Profile, ReadFrom, Right, Sequence,
+};
 
 use super::audit::{Event, Who};
 use super::crowd::Origin;
@@ -365,8 +367,8 @@ impl AllowedPort {
         self.port.profile()
     }
 
-    /// The names of its sequences.
-    pub fn sequences(&self) -> &[String] {
+    /// Its sequences, and those that every port has.
+    pub fn sequences(&self) -> &[Sequence] {
         self.port.sequences()
     }
 

@@ -281,35 +281,7 @@ pub(super) fn until(text: &str) -> Result<Bytes, Wrong> {
 
 /// Text with the escapes `\r \n \t \0 \e \\ \xHH`, 1 to `most` bytes; or what is wrong with it.
 fn escaped(text: &str, most: usize) -> Result<Bytes, String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\\' {
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            continue;
-        }
-        bytes.push(match rest.next() {
-            Some('r') => b'\r',
-            Some('n') => b'\n',
-            Some('t') => b'\t',
-            Some('0') => 0,
-            Some('e') => 0x1b,
-            Some('\\') => b'\\',
-            Some('x') => {
-                let digits: String = rest.by_ref().take(2).collect();
-                let two_digits =
-                    digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-                match u8::from_str_radix(&digits, 16) {
-                    Ok(byte) if two_digits => byte,
-                    _ => return Err("\\x must be followed by two hexadecimal digits".to_owned()),
-                }
-            }
-            Some(other) => {
-                return Err(format!("there is no escape \\{other}"));
-            }
-            None => return Err("it ends in a single \\".to_owned()),
-        });
-    }
+    let bytes = uartnet_hub::unescape(text)?;
     match bytes.len() {
         0 => Err("it is empty".to_owned()),
         len if len > most => Err(format!("it is longer than {most} bytes")),

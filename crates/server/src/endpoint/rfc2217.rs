@@ -241,7 +241,9 @@ impl Rfc2217Session {
                 ];
                 self.server.handle_line_state(bits(seen), &mut self.said);
             }
-            Notice::ControlDone { control, result } => self.handle_done(control, &result),
+            Notice::ControlDone {
+                control, result, ..
+            } => self.handle_done(control, &result),
             // The bridge keeps these to itself.
             Notice::Gap { .. }
             | Notice::Lease { .. }

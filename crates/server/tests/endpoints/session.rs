@@ -549,7 +549,7 @@ fn control_operations_reach_the_device_and_are_answered() {
         (
             r#"{"run":"board0","sequence":"reset","id":4}"#,
             Action::SetOutputs(dtr_off),
-            r#"{"done":"run","id":4}"#,
+            r#"{"done":"run","steps":[{"step":"dtr=off","at_us":0,"took_us":0}],"id":4}"#,
         ),
     ] {
         client.sends_frame(&world, request);

@@ -97,6 +97,11 @@ impl From<&ControlError> for Failure {
         match error {
             ControlError::Refused(refusal) => refusal.into(),
             ControlError::Device(sentence) => Failure::new(ErrorCode::Device, sentence),
+            ControlError::Step { .. } => Failure::new(ErrorCode::Device, error.to_string()),
+            ControlError::NotSeen { arrived, .. } => Failure {
+                partial: arrived.clone(),
+                ..Failure::new(ErrorCode::Timeout, error.to_string())
+            },
         }
     }
 }

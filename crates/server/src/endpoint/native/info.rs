@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use uart_iface::{ErrorCounters, InputSignals, OutputSignals};
 use uartnet_hub::{
-    CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, WritePolicy,
+    CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, Sequence, Step,
+    WritePolicy,
 };
 use uartnet_hub::{Epoch, Offset};
 use uartnet_proto::message::{
@@ -35,6 +36,7 @@ pub(super) fn details(port: &AllowedPort, now: Instant) -> PortDetails {
         } => (None, Some(to_outputs(*outputs)), Some(to_inputs(*inputs))),
         DeviceState::Absent { reason } => (Some(reason.clone()), None, None),
     };
+    let sequences = port.sequences().iter();
     PortDetails {
         summary: summarise(port, &info),
         absent_reason,
@@ -45,7 +47,8 @@ pub(super) fn details(port: &AllowedPort, now: Instant) -> PortDetails {
         history_end: info.end.0,
         history_size: info.history as u64,
         lease: info.lease.clone(),
-        sequences: port.sequences().to_vec(),
+        sequences: sequences.map(|sequence| sequence.name.clone()).collect(),
+        sequence_steps: port.sequences().iter().map(steps).collect(),
         stalled: info.stalled,
         counters: counters(&info, errors, port.log_counters()),
     }
@@ -251,6 +254,12 @@ fn counters(
         .chain(logs.into_iter().flatten())
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
+}
+
+/// A sequence's name and its steps, as they are written.
+fn steps(sequence: &Sequence) -> (String, Vec<String>) {
+    let steps = sequence.steps.iter().map(Step::to_string);
+    (sequence.name.clone(), steps.collect())
 }
 
 fn to_outputs(outputs: OutputSignals) -> Outputs {

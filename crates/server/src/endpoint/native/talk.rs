@@ -1,10 +1,10 @@
 //! One client of one port with the requests it waits for: which notice answers which request of the session.
 //! Not the requests themselves.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use uartnet_hub::{ActionDone, Ask, AskId, Control, ControlError, ControlId, Notice};
-use uartnet_proto::message::{Answer, Done, ErrorCode, Outputs};
+use uartnet_hub::{ActionDone, Ask, AskId, Control, ControlError, ControlId, Notice, StepTime};
+use uartnet_proto::message::{self, Answer, Done, ErrorCode, Outputs};
 
 use super::failure::{Failure, replied};
 use crate::gateway::PortClient;
@@ -112,6 +112,7 @@ impl Talk {
             Notice::ControlDone {
                 control,
                 ref result,
+                ref steps,
             } => {
                 let awaited =
                     self.take(|what| matches!(what, What::Control(it, _) if *it == control));
@@ -125,7 +126,7 @@ impl Talk {
                 Ok((
                     result
                         .as_ref()
-                        .map_or_else(refused, |done| Answer::Done(told(kind, done))),
+                        .map_or_else(refused, |done| Answer::Done(told(kind, done, steps))),
                     id,
                 ))
             }
@@ -164,9 +165,19 @@ fn refused(error: &ControlError) -> Answer {
     failed(error.into())
 }
 
-fn told(kind: &str, done: &ActionDone) -> Done {
+fn step(step: &StepTime) -> message::StepTime {
+    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    message::StepTime {
+        step: step.step.clone(),
+        at_us: us(step.at),
+        took_us: us(step.took),
+    }
+}
+
+fn told(kind: &str, done: &ActionDone, steps: &[StepTime]) -> Done {
     let mut told = Done {
         done: kind.to_owned(),
+        steps: steps.iter().map(step).collect(),
         ..Done::default()
     };
     match done {
