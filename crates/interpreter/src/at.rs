@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::Echoes;
 use crate::lines::Lines;
-use crate::reply::{Found, Matcher, Refused, SETTLE, shown};
+use crate::reply::{Found, Matcher, Refused, SETTLE, settled, shown};
 
 /// A line longer than this is no result code; so much of it is kept where nobody wants the reply.
 const LONGEST_CODE: usize = 256;
@@ -41,7 +41,11 @@ pub(crate) struct At {
     /// What the command is about: the `+CREG` of `AT+CREG?`.
     own: Vec<Bytes>,
     unsolicited_prefixes: Arc<[Bytes]>,
-    required: bool,
+    echoes: Echoes,
+    /// A result that may be an older command's, because this one's echo has yet to come, and since when.
+    candidate: Option<(Found, Instant)>,
+    /// How many bytes of the command stood alone in a line.
+    torn: usize,
     echoed: Option<bool>,
     lines: Lines,
     reply: BytesMut,
@@ -63,7 +67,9 @@ impl At {
             own: subjects(&command),
             command,
             unsolicited_prefixes: unsolicited,
-            required: echoes == Some(Echoes::Required),
+            echoes: echoes.unwrap_or(Echoes::Unknown),
+            candidate: None,
+            torn: 0,
             echoed: echoes.map(|_| false),
             lines: Lines::default(),
             reply: BytesMut::new(),
@@ -78,13 +84,16 @@ impl At {
         if line.is_empty() {
             return None;
         }
-        if self.echoed == Some(false) && line == self.command {
+        if self.echoed == Some(false) && self.is_echo(line) {
             self.echoed = Some(true);
             // What came in front of it is no answer to it.
             self.reply.clear();
+            self.candidate = None;
             return None;
         }
-        if self.required && self.echoed == Some(false) {
+        if self.candidate.is_some()
+            || (self.echoes == Echoes::Required && self.echoed == Some(false))
+        {
             return None;
         }
         if self.is_unsolicited(line) {
@@ -119,6 +128,17 @@ impl At {
                 None
             }
         }
+    }
+
+    /// Whether this line is the command, or the end of it whose beginning was torn off by another line.
+    fn is_echo(&mut self, line: &[u8]) -> bool {
+        if line == self.command || (self.torn > 0 && line == &self.command[self.torn..]) {
+            return true;
+        }
+        if self.echoes != Echoes::Unknown && self.command.starts_with(line) {
+            self.torn = line.len();
+        }
+        false
     }
 
     fn append(&mut self, line: &[u8]) {
@@ -157,14 +177,17 @@ impl Matcher for At {
             if let Some(line) = self.lines.push(byte) {
                 let consumed = self.seen - u64::from(line.before);
                 if let Some(found) = self.handle_line(&line.content, consumed) {
-                    return Some(found);
+                    if self.echoes != Echoes::Usual || self.echoed != Some(false) {
+                        return Some(found);
+                    }
+                    self.candidate = Some((found, now));
                 }
                 self.drop_unwanted();
             }
         }
         self.drop_unwanted();
         let awaits_text = self.lines.current() == TEXT_PROMPT && self.command.contains(&b'=');
-        if awaits_text && !(self.required && self.echoed == Some(false)) {
+        if awaits_text && (self.echoes == Echoes::Unknown || self.echoed != Some(false)) {
             self.append(TEXT_PROMPT);
             return Some(Found {
                 unsolicited: self.unsolicited.split().freeze(),
@@ -175,11 +198,17 @@ impl Matcher for At {
     }
 
     fn handle_timeout(&mut self, _now: Instant) -> Option<Found> {
+        if let Some((found, _)) = self.candidate.take() {
+            return Some(found);
+        }
         let line = self.lines.settle()?;
         self.handle_line(&line.content, self.seen)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
+        if let Some((_, since)) = &self.candidate {
+            return settled(self.last_byte?, *since);
+        }
         let last = self.last_byte.filter(|_| self.lines.is_undecided())?;
         last.checked_add(SETTLE)
     }

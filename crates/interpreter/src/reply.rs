@@ -188,6 +188,12 @@ impl Found {
     }
 }
 
+/// When what came at `since` is the reply although no echo has come: nothing follows any more, or nothing but chatter.
+pub(crate) fn settled(last_byte: Instant, since: Instant) -> Option<Instant> {
+    let silent = last_byte.checked_add(SETTLE)?;
+    Some(silent.min(since.checked_add(10 * SETTLE)?))
+}
+
 /// A board's words within a sentence: one line, bounded, harmless to a terminal.
 pub(crate) fn shown(words: &[u8]) -> String {
     let text = String::from_utf8_lossy(words);

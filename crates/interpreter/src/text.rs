@@ -12,8 +12,8 @@
 //! - **Late and torn echo**: something that was not asked for may come in front of the echo, or in the middle of it, as a
 //!   line of its own. Where the board is known to echo ([`Echoes`]), the echo (or its other part) is looked for in every
 //!   line, and the reply begins behind it.
+//!   [`SETTLE`] passes before what came in front of it is the reply, where it has an end.
 //! - **Lines**: `n` ended lines after the echo. Empty lines before the first other one are skipped, later ones count.
-//!   Where the board is known to echo and its echo did not come first, [`SETTLE`] passes before lines are the reply.
 //! - **Prompt**: the literal at the beginning of a line (or of the reply), or a last line that all matches a pattern, at the
 //!   very end of what has arrived. A reply that contains such a prompt ends there if the board pauses behind it just then;
 //!   there is no delay to find out. A pattern is tried once for each time bytes arrive, on the last line only.
@@ -26,7 +26,7 @@ use std::time::Instant;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::lines::Lines as LineReader;
-use crate::reply::{Found, Matcher, SETTLE, without_end_of_line};
+use crate::reply::{Found, Matcher, SETTLE, settled, without_end_of_line};
 use crate::{Echoes, ReplyEnd, Until};
 
 /// How many CRs and LFs may stand before an echo.
@@ -48,8 +48,6 @@ pub(crate) struct Text {
     echoed: Option<bool>,
     /// What is held because it may be an echo.
     held: Vec<u8>,
-    /// How many bytes of the command came before something else, if that tore the echo.
-    torn: usize,
     /// Up to where an echo that did not come first was looked for in the body.
     seeking: usize,
     /// What follows the echo; empty once nobody wants it any more.
@@ -119,7 +117,6 @@ impl Text {
             echo,
             echoed,
             held: Vec::new(),
-            torn: 0,
             seeking: 0,
             body: BytesMut::new(),
             wanted: true,
@@ -166,23 +163,15 @@ impl Text {
         let Echo::Sought(text) = &self.echo else {
             return None;
         };
-        let torn = text.slice(self.torn.min(text.len())..);
-        let is_at = |text: &Bytes, at: usize| {
-            let rest = &self.body[at..];
-            !text.is_empty()
-                && rest.starts_with(text)
-                && matches!(rest.get(text.len()), Some(b'\r' | b'\n'))
-                && self.begins_line(at)
-        };
         let found = (self.seeking..self.body.len()).find_map(|at| {
-            let is_torn = || self.torn > 0 && at > self.torn && is_at(&torn, at);
-            if is_at(text, at) {
-                Some(at + text.len())
-            } else if is_torn() {
-                Some(at + torn.len())
-            } else {
-                None
+            if !self.begins_line(at) {
+                return None;
             }
+            let rest = &self.body[at..];
+            let len = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
+            let line = &rest[..len];
+            let is_echo = rest.starts_with(text) && len == text.len();
+            (is_echo || self.is_other_part(text, line, at)).then_some(at + len)
         });
         let Some(end) = found else {
             self.seeking = self.body.len().saturating_sub(text.len());
@@ -198,6 +187,15 @@ impl Text {
         let len = text.len();
         self.echo = Echo::Text(text, len, Row::default());
         Some(rest)
+    }
+
+    /// Whether this line, which begins at `at`, is the end of an echo whose beginning stands in front of another line.
+    fn is_other_part(&self, text: &[u8], line: &[u8], at: usize) -> bool {
+        if line.is_empty() || line.len() >= text.len() || !text.ends_with(line) {
+            return false;
+        }
+        let beginning = &text[..text.len() - line.len()];
+        (0..at).any(|from| self.body[from..at].starts_with(beginning) && self.begins_line(from))
     }
 
     /// Whether an echo can begin here: at the beginning of a line, or behind a prompt. Where the prompt is not known,
@@ -290,11 +288,7 @@ impl Text {
     fn give_up_echo(&mut self) {
         let may_follow = self.echoes != Echoes::Unknown;
         self.echo = match std::mem::replace(&mut self.echo, Echo::Over) {
-            Echo::Text(text, matched, _) if may_follow => {
-                self.torn = if matched < text.len() { matched } else { 0 };
-                Echo::Sought(text)
-            }
-            Echo::Sought(text) if may_follow => Echo::Sought(text),
+            Echo::Text(text, ..) | Echo::Sought(text) if may_follow => Echo::Sought(text),
             _ => Echo::Over,
         };
         let held = std::mem::take(&mut self.held);
@@ -338,14 +332,20 @@ impl Text {
             return None;
         }
         match &self.end {
+            ReplyEnd::Prompt(_) | ReplyEnd::PromptLike(_) if self.may_be_older() => None,
             ReplyEnd::Prompt(_) | ReplyEnd::PromptLike(_) => self.find_prompt(),
             ReplyEnd::Line { count } => self.find_lines(now, *count),
             ReplyEnd::Until { until, .. } => {
                 let until = until.clone();
-                self.find_mark(&until)
+                self.find_mark(now, &until)
             }
             _ => None,
         }
+    }
+
+    /// Whether an end that was found may belong to an older command, because the echo has yet to come.
+    fn may_be_older(&self) -> bool {
+        matches!(self.echo, Echo::Sought(_)) && self.echoes == Echoes::Usual
     }
 
     fn find_prompt(&mut self) -> Option<Found> {
@@ -376,7 +376,7 @@ impl Text {
         let unread = self.body_len - self.lines.read;
         let unread = &self.body[self.body.len().saturating_sub(unread)..];
         let (content_end, line_end) = self.lines.scan(unread, count.max(1))?;
-        if matches!(self.echo, Echo::Sought(_)) && self.echoes == Echoes::Usual {
+        if self.may_be_older() {
             self.candidate = Some((content_end, line_end, now));
             return None;
         }
@@ -385,7 +385,10 @@ impl Text {
     }
 
     /// The reply, if it has its last text or line.
-    fn find_mark(&mut self, until: &Until) -> Option<Found> {
+    fn find_mark(&mut self, now: Instant, until: &Until) -> Option<Found> {
+        if self.candidate.is_some() {
+            return None;
+        }
         let kept_from = self.body_len - self.body.len();
         let end = match until {
             Until::Text(text) => {
@@ -417,8 +420,19 @@ impl Text {
             0 => end,
             _ => without_end_of_line(&self.body[..end]),
         };
+        if self.may_be_older() {
+            self.candidate = Some((content, kept_from + end, now));
+            return None;
+        }
         let beyond = (self.body_len - kept_from - end) as u64;
         Some(self.found(content, self.seen - beyond))
+    }
+
+    /// What could have been an older command's is the reply: no echo has come behind it.
+    fn take_candidate(&mut self) -> Option<Found> {
+        let (content_end, end, _) = self.candidate.take()?;
+        let beyond = (self.body_len - end) as u64;
+        Some(self.found(content_end, self.seen - beyond))
     }
 
     /// The reply, from the first line that is not empty (if lines are what counts) to `end`.
@@ -450,9 +464,8 @@ impl Matcher for Text {
     fn handle_timeout(&mut self, now: Instant) -> Option<Found> {
         match &self.end {
             ReplyEnd::Line { count } => {
-                if let Some((content_end, line_end, _)) = self.candidate.take() {
-                    let beyond = (self.body_len - line_end) as u64;
-                    return Some(self.found(content_end, self.seen - beyond));
+                if self.candidate.is_some() {
+                    return self.take_candidate();
                 }
                 let count = (*count).max(1);
                 let end = self.lines.settle()?;
@@ -466,6 +479,7 @@ impl Matcher for Text {
                 self.find_prompt()
             }
             ReplyEnd::Quiet(_) => self.find_silence(),
+            ReplyEnd::Until { .. } if self.candidate.is_some() => self.take_candidate(),
             ReplyEnd::Until { until, .. } => {
                 if let Until::Line(pattern) = until
                     && self.reader.is_undecided()
@@ -489,14 +503,19 @@ impl Matcher for Text {
         if self.is_waiting_for_echo() {
             return None;
         }
+        if let Some((.., since)) = self.candidate {
+            return settled(last, since);
+        }
         match &self.end {
-            ReplyEnd::Line { .. } => match self.candidate {
-                Some((.., since)) => since.checked_add(SETTLE),
-                None => self.lines.cr.and_then(|_| last.checked_add(SETTLE)),
-            },
-            ReplyEnd::Prompt(_) | ReplyEnd::PromptLike(_) => self
-                .prompt_in(&self.held)
-                .and_then(|_| last.checked_add(SETTLE)),
+            ReplyEnd::Line { .. } => self.lines.cr.and_then(|_| last.checked_add(SETTLE)),
+            ReplyEnd::Prompt(_) | ReplyEnd::PromptLike(_) => {
+                let undecided = match self.may_be_older() {
+                    true => &self.body[..],
+                    false => &self.held,
+                };
+                self.prompt_in(undecided)
+                    .and_then(|_| last.checked_add(SETTLE))
+            }
             ReplyEnd::Quiet(_) => self.silence_end(),
             ReplyEnd::Until { .. } => {
                 let settled = self.reader.is_undecided().then(|| last.checked_add(SETTLE));

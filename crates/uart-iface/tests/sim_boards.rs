@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn what_a_board_says_of_itself_is_true() {
-    assert_eq!(BOARDS.len(), 5);
+    assert_eq!(BOARDS.len(), 8);
     let backend = BACKENDS.iter().find(|backend| backend.scheme() == "sim");
     for kind in BOARDS {
         let name = kind.name();
@@ -215,7 +215,7 @@ fn specs_are_refused_with_what_would_be_right() {
     for (spec, what) in [
         (
             "sim:",
-            "there is no simulated board \"\"; there is interpreter, echo, noisy, flaky, flood",
+            "there is no simulated board \"\"; there is interpreter, echo, noisy, flaky, flood, modem, micropython, modbus",
         ),
         ("sim:interpretter", "(did you mean \"interpreter\"?)"),
         (

@@ -1,5 +1,5 @@
 //! `cargo xtask tidy`: what ARCHITECTURE.md, the documents and the sources claim of themselves and can be checked, is
-//! checked, and README's commands are run. Every check is one entry of [`CHECKS`].
+//! checked, and the commands of README and docs/interpreters.md are run. Every check is one entry of [`CHECKS`].
 
 mod architecture;
 mod documents;
@@ -15,7 +15,7 @@ use tree::Tree;
 /// What `cargo xtask tidy` can be told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only read: do not run README's commands
+    /// Only read: do not run the commands of README and docs/interpreters.md
     #[arg(long)]
     no_run: bool,
 }
@@ -70,7 +70,7 @@ const CHECKS: &[Check] = &[
 ];
 
 const RUN_README: Check = Check {
-    what: "README's commands do what README shows",
+    what: "the commands of README and docs/interpreters.md do what they show",
     find: readme::run_commands,
 };
 

@@ -1,4 +1,4 @@
-//! Runs README's transcripts with the freshly built binaries first in PATH, in order, as one session at one terminal.
+//! Runs the transcripts of README and of docs/interpreters.md with the freshly built binaries first in PATH, in order, each document as one session at one terminal.
 
 use std::env;
 use std::net::TcpListener;
@@ -13,22 +13,31 @@ use super::transcript::{Typed, begins_with, matches, read};
 use super::tree::Tree;
 use crate::run::root;
 
-const README: &str = "README.md";
+/// The documents whose transcripts are run.
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/interpreters.md"];
 
 /// Where a gateway without arguments listens.
 const DEFAULT_GATEWAY: &str = "127.0.0.1:8000";
 
-/// Commands of README that do something else than README shows.
+/// Commands that do something else than their document shows.
 pub(super) fn run_commands(tree: &Tree) -> Result<Vec<String>> {
-    let typed = read(tree.text(README)?);
+    let mut found = Vec::new();
+    for document in DOCUMENTS {
+        found.extend(run_document(document, tree)?);
+    }
+    Ok(found)
+}
+
+fn run_document(document: &str, tree: &Tree) -> Result<Vec<String>> {
+    let typed = read(tree.text(document)?);
     if typed.is_empty() {
         return Ok(vec![format!(
-            "{README} has no transcript: no block marked `console`"
+            "{document} has no transcript: no block marked `console`"
         )]);
     }
     if TcpListener::bind(DEFAULT_GATEWAY).is_err() {
         let what = format!(
-            "{DEFAULT_GATEWAY} is in use by another program, so {README}'s commands cannot be run"
+            "{DEFAULT_GATEWAY} is in use by another program, so the commands of {document} cannot be run"
         );
         return Ok(vec![what]);
     }
@@ -37,7 +46,7 @@ pub(super) fn run_commands(tree: &Tree) -> Result<Vec<String>> {
     for typed in &typed {
         if let Err(error) = shell.run(typed, tree) {
             found.push(format!(
-                "{README}:{}: `{}`: {error:#}",
+                "{document}:{}: `{}`: {error:#}",
                 typed.line, typed.command
             ));
             if typed.background {
@@ -46,7 +55,7 @@ pub(super) fn run_commands(tree: &Tree) -> Result<Vec<String>> {
             }
         }
     }
-    found.extend(shell.end());
+    found.extend(shell.end(document));
     Ok(found)
 }
 
@@ -117,17 +126,17 @@ impl Shell {
     }
 
     /// Stops what runs in the background, and demands that each ends well.
-    fn end(self) -> Vec<String> {
+    fn end(self, document: &str) -> Vec<String> {
         let mut found = Vec::new();
         for (command, mut process) in self.background {
             match send_signal_to_group(process.id(), Signal::TERM).and_then(|()| process.wait()) {
                 Ok(status) if exit_code(status) == 0 => {}
                 Ok(status) => found.push(format!(
-                    "{README}: `{command} &` ended with {status}\n{}",
+                    "{document}: `{command} &` ended with {status}\n{}",
                     process.said()
                 )),
                 Err(error) => {
-                    found.push(format!("{README}: `{command} &` did not stop: {error:#}"))
+                    found.push(format!("{document}: `{command} &` did not stop: {error:#}"))
                 }
             }
         }
@@ -227,7 +236,7 @@ mod tests {
                 .iter()
                 .map(|typed| shell.run(typed, &Tree::default()).is_ok())
                 .collect();
-            assert_eq!(shell.end(), Vec::<String>::new());
+            assert_eq!(shell.end("here"), Vec::<String>::new());
             ends
         };
         let good = "```console\n$ export WHO=board\n$ echo hello $WHO\nhello …\n$ printf 'a\\nb\\n'\na\n…\n```\n";

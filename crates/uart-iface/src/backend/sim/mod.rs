@@ -2,10 +2,14 @@
 //! A board itself is pure; the file `port` holds the one adapter that makes it a [`Port`] with a clock.
 
 mod alarm;
+mod answering;
 mod echo;
 mod flaky;
 mod flood;
 mod interpreter;
+mod micropython;
+mod modbus;
+mod modem;
 mod noisy;
 mod options;
 mod pacer;
@@ -32,6 +36,9 @@ pub const BOARDS: &[&dyn BoardKind] = &[
     &noisy::Kind,
     &flaky::Kind,
     &flood::Kind,
+    &modem::Kind,
+    &micropython::Kind,
+    &modbus::Kind,
 ];
 
 /// The option every simulated board has (and the loopback plug too).
@@ -152,7 +159,7 @@ impl Backend for Sim {
     }
 
     fn summary(&self) -> &'static str {
-        "a simulated board: interpreter, echo, noisy, flaky, flood; ?key=value&key=value for its options"
+        "a simulated board: interpreter, echo, noisy, flaky, flood, modem, micropython, modbus; ?key=value&key=value for its options"
     }
 
     fn examples(&self) -> &'static [&'static str] {
@@ -163,6 +170,7 @@ impl Backend for Sim {
             "sim:noisy?rate=10",
             "sim:flaky?up=2s&down=500ms",
             "sim:flood?rate=2MB/s&bytes=64MiB",
+            "sim:modbus?address=17",
         ]
     }
 
