@@ -55,6 +55,17 @@ struct Book {
     unusable: bool,
 }
 
+/// What a gate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateCounters {
+    /// Hellos with a token that was not in force.
+    pub tokens_refused: u64,
+    /// Who has not said who they are.
+    pub unauthenticated: u64,
+    /// Lines of the audit log that could not be written.
+    pub audit_lost: u64,
+}
+
 /// Somebody has connected and has a place, as long as this lives.
 #[derive(Debug)]
 pub struct Arrival {
@@ -138,6 +149,15 @@ impl Gate {
         match self.clock {
             Clock::System => SystemTime::now(),
             Clock::From(instant, date) => date + now.saturating_duration_since(instant),
+        }
+    }
+
+    /// What is counted here.
+    pub fn counters(&self) -> GateCounters {
+        GateCounters {
+            tokens_refused: self.failures(),
+            unauthenticated: self.unauthenticated() as u64,
+            audit_lost: self.audit.lost(),
         }
     }
 

@@ -24,7 +24,7 @@ mod visitor;
 pub use audit::{Audit, AuditTo, Event, Who};
 pub use crowd::Origin;
 pub(crate) use fresh::keep_fresh;
-pub use gate::{Arrival, Clock, Crowded, Gate, Rules};
+pub use gate::{Arrival, Clock, Crowded, Gate, GateCounters, Rules};
 pub use guard::Guarded;
 pub use identity::{Credential, Grant, Identity, Scope};
 pub(crate) use overseer::Overseer;

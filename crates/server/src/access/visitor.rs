@@ -13,7 +13,7 @@ use uartnet_hub::{
 
 use super::audit::{Event, Who};
 use super::crowd::Origin;
-use super::gate::{Arrival, Gate, Place};
+use super::gate::{Arrival, Gate, GateCounters, Place};
 use super::identity::{Grant, Identity};
 use super::overseer::Overseer;
 use super::token::NotInForce;
@@ -142,6 +142,11 @@ impl Visitor {
     /// What became of those who connected, over all listeners.
     pub fn connections(&self) -> ConnectionCounters {
         self.gate.gateway().connections().counters()
+    }
+
+    /// What the gate has counted.
+    pub fn gate_counters(&self) -> GateCounters {
+        self.gate.counters()
     }
 
     /// How long the daemon has lived.

@@ -170,9 +170,16 @@ fn who_guesses_waits_longer_each_time_and_others_do_not() {
         }
     }
     assert_eq!(waited, Duration::from_secs(2));
+    let _silent = guarded.stranger();
     let mut client = guarded.stranger();
     let welcome = guarded.hello(&mut client, good.reveal());
     assert!(welcome.contains("welcome"), "{welcome}");
+    client.sends_frame(&guarded.world, r#"{"status":"gateway"}"#);
+    let status = client.hears(&guarded.world);
+    assert!(
+        status.contains(r#""tokens_refused":4,"unauthenticated":1"#),
+        "{status}"
+    );
 }
 
 #[test]

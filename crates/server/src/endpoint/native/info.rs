@@ -59,11 +59,15 @@ pub(super) fn status(visitor: &Rc<Visitor>, now: Instant) -> GatewayStatus {
     let ports = visitor.ports();
     let is_present = |port: &&AllowedPort| matches!(port.info().state, DeviceState::Present { .. });
     let connections = visitor.connections();
+    let strangers = visitor.gate_counters();
     let counters = [
         ("connections", connections.accepted - connections.ended),
         ("connections_accepted", connections.accepted),
         ("connections_cut", connections.cut),
         ("connections_refused", connections.refused),
+        ("tokens_refused", strangers.tokens_refused),
+        ("unauthenticated", strangers.unauthenticated),
+        ("audit_lost", strangers.audit_lost),
     ];
     GatewayStatus {
         name: visitor.gateway_name().to_owned(),
