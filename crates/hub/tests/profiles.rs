@@ -97,13 +97,12 @@ impl Board {
         self.input.push(byte);
         match (self.profile, byte) {
             ("none", _) => self.input.clear(),
-            ("modbus-rtu", _) => {
-                if self.input.len() == 8 {
-                    let number = usize::from(self.input[3]);
-                    self.input.clear();
-                    self.execute(now, number, Vec::new());
-                }
+            ("modbus-rtu", _) if self.input.len() == 8 => {
+                let number = usize::from(self.input[3]);
+                self.input.clear();
+                self.execute(now, number, Vec::new());
             }
+            ("modbus-rtu", _) => {}
             ("micropython", 3) => self.interrupt(now, b"\r\n>>> "),
             ("micropython", 2) => {
                 self.input.clear();
