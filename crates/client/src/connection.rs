@@ -57,7 +57,16 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::ConnectTimedOut`].
     pub async fn connect(gateway: &Address, limit: Duration) -> Result<Connection, ClientError> {
-        let (stream, private) = match tokio::time::timeout(limit, open(gateway)).await {
+        Connection::dial(open(gateway), gateway, limit).await
+    }
+
+    /// As [`Connection::connect`], over the stream that `dialling` makes; the flag says whether only this machine can hear it.
+    pub(crate) async fn dial(
+        dialling: impl Future<Output = io::Result<(Box<dyn Stream>, bool)>>,
+        gateway: &Address,
+        limit: Duration,
+    ) -> Result<Connection, ClientError> {
+        let (stream, private) = match tokio::time::timeout(limit, dialling).await {
             Err(_) => {
                 let awaited = "no connection";
                 return Err(ClientError::ConnectTimedOut {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use uartnet_proto::message::{
     Request, StartAt,
 };
 
-use crate::{Backoff, ClientError, Gateway, Outbox, ReadEvent, Reopened, Resume, Session};
+use crate::{Backoff, ClientError, Gateway, Outbox, ReadEvent, Reopened, Resume, Session, Stream};
 
 /// How many written bytes are kept until the UART has taken them.
 const OUTBOX: usize = 64 << 10;
@@ -66,9 +67,15 @@ pub enum Followed {
     Lost(ClientError, Duration),
 }
 
+/// Makes a stream to a gateway, once for every attempt to connect.
+pub type Dial =
+    dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>> + Send;
+
 /// Follows one port.
 pub struct Follower {
     gateway: Gateway,
+    /// How the gateway is reached, if not by its address.
+    dial: Option<Box<Dial>>,
     options: FollowOptions,
     /// Under this name the gateway keeps this client's write offset while there is no connection.
     writer: Option<String>,
@@ -105,8 +112,19 @@ enum Phase {
 impl Follower {
     /// Begins to connect. Nothing happens until [`Follower::next`] is waited for.
     pub fn new(gateway: Gateway, options: FollowOptions) -> Follower {
+        Follower::reach(gateway, None, options)
+    }
+
+    /// As [`Follower::new`], over streams that `dial` makes: a tunnel, or a network that a test plays. `gateway` is what
+    /// errors call their other end.
+    pub fn over(gateway: Gateway, dial: Box<Dial>, options: FollowOptions) -> Follower {
+        Follower::reach(gateway, Some(dial), options)
+    }
+
+    fn reach(gateway: Gateway, dial: Option<Box<Dial>>, options: FollowOptions) -> Follower {
         let mut follower = Follower {
             gateway,
+            dial,
             writer: (options.mode == Mode::Write).then(random_name),
             resume: Resume::new(options.from.clone()),
             options,
@@ -216,8 +234,16 @@ impl Follower {
         let gateway = self.gateway.clone();
         let limit = self.options.connect_timeout;
         let open = self.open_request();
+        let dialling = self.dial.as_ref().map(|dial| dial());
         Phase::Connecting(Box::pin(async move {
-            let mut session = Session::connect(&gateway, limit).await?;
+            let mut session = match dialling {
+                None => Session::connect(&gateway, limit).await?,
+                Some(dialling) => {
+                    // Who can hear it is not known, so no token goes over it unasked.
+                    let dialling = async { Ok((dialling.await?, false)) };
+                    Session::connect_over(dialling, &gateway, limit).await?
+                }
+            };
             match session.request(open, Some(limit)).await? {
                 Answer::Opened(opened) => Ok((session, opened)),
                 other => Err(session.unexpected("opened", &other)),
@@ -243,7 +269,9 @@ impl Follower {
         self.phase = Phase::Open(Box::new(session));
         self.refusal = None;
         let missed = self.resume.handle_opened(&opened.epoch, opened.offset);
-        let written = self.outbox.handle_opened(opened.write_offset);
+        let written = self
+            .outbox
+            .handle_opened(&opened.epoch, opened.write_offset);
         let again = std::mem::replace(&mut self.opened_before, true);
         self.ready.push_back(Followed::Opened { opened, again });
         self.ready.extend(missed.map(Followed::Read));
@@ -277,8 +305,9 @@ impl Follower {
                 self.ready.push_back(Followed::Event(event));
             }
             Event::WriteLost { from, to, .. } => {
-                self.outbox.handle_lost(from..to);
-                self.ready.push_back(Followed::Event(event));
+                if self.outbox.handle_lost(from..to) {
+                    self.ready.push_back(Followed::Event(event));
+                }
             }
             Event::Closed { .. } => {
                 self.ready.push_back(Followed::Event(event));

@@ -22,7 +22,7 @@ pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use backoff::Backoff;
 pub use connection::{Connection, MAX_FRAME, Stream};
 pub use error::{ClientError, describe_io};
-pub use follow::{FollowOptions, Followed, Follower};
+pub use follow::{Dial, FollowOptions, Followed, Follower};
 pub use foreign::line as line_numbers;
 pub use foreign::{Asker, Foreign, ForeignAddress, ForeignAddressError, ForeignError, Scheme};
 pub use gateway::Gateway;

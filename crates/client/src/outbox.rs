@@ -8,12 +8,14 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Bytes on their way to a UART.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    /// From the byte after the last acknowledged one to the last one queued.
+    /// From the first byte that the UART has not taken, as far as the gateway has said, to the last one queued.
     bytes: BytesMut,
     /// The write offset of the first of them.
-    acknowledged: u64,
-    /// How many of them were given to the connection.
+    settled: u64,
+    /// How many of them were given to the connection, or to one before it that the gateway accepted them from.
     given: usize,
+    /// The life of the gateway that these offsets belong to.
+    epoch: Option<String>,
     limit: usize,
 }
 
@@ -32,8 +34,9 @@ impl Outbox {
     pub fn new(limit: usize) -> Outbox {
         Outbox {
             bytes: BytesMut::new(),
-            acknowledged: 0,
+            settled: 0,
             given: 0,
+            epoch: None,
             limit,
         }
     }
@@ -45,7 +48,7 @@ impl Outbox {
         self.limit.saturating_sub(self.bytes.len())
     }
 
-    /// How many bytes are kept: queued, or given and neither acknowledged nor told lost.
+    /// How many bytes are kept: queued, or given and neither written nor told lost.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -73,18 +76,19 @@ impl Outbox {
 
     // --- the world spoke
 
-    /// The port was opened on another connection, and the gateway expects this write offset next. What lies below it was
-    /// accepted, and is no longer ours to keep.
-    pub fn handle_opened(&mut self, write_offset: u64) -> Reopened {
-        if self.was_given(write_offset) {
-            self.bytes.advance(self.length_to(write_offset));
-            self.acknowledged = write_offset;
-            self.given = 0;
+    /// The port was opened on another connection, in this life of the gateway, which expects this write offset next. What
+    /// lies below it was accepted; it is kept until it is known what became of it.
+    pub fn handle_opened(&mut self, epoch: &str, write_offset: u64) -> Reopened {
+        let known = self.epoch.as_deref() == Some(epoch);
+        if known && self.was_given(write_offset) {
+            self.given = self.length_to(write_offset);
             return Reopened::Continues;
         }
+        // In another life the same offset is another byte's.
+        self.epoch = Some(epoch.to_owned());
         let uncertain = self.bytes.split_to(self.given).freeze();
         self.given = 0;
-        self.acknowledged = write_offset;
+        self.settled = write_offset;
         if uncertain.is_empty() {
             Reopened::Continues
         } else {
@@ -96,10 +100,10 @@ impl Outbox {
     /// refused; they are not given again.
     pub fn handle_refused(&mut self, write_offset: u64) -> Bytes {
         let accepted = self.length_to(write_offset).min(self.given);
-        self.bytes.advance(accepted);
-        let refused = self.bytes.split_to(self.given - accepted).freeze();
-        self.given = 0;
-        self.acknowledged = write_offset;
+        let mut behind = self.bytes.split_off(accepted);
+        let refused = behind.split_to(self.given - accepted).freeze();
+        self.bytes.unsplit(behind);
+        self.given = accepted;
         refused
     }
 
@@ -108,12 +112,15 @@ impl Outbox {
         let length = self.length_to(up_to).min(self.given);
         self.bytes.advance(length);
         self.given -= length;
-        self.acknowledged += length as u64;
+        self.settled += length as u64;
     }
 
-    /// These bytes will never reach the UART; they are not given again.
-    pub fn handle_lost(&mut self, lost: Range<u64>) {
+    /// These bytes will never reach the UART; they are not given again. Whether that is news: a gateway that is connected to
+    /// again repeats its losses, since it cannot know which of them were heard.
+    pub fn handle_lost(&mut self, lost: Range<u64>) -> bool {
+        let news = lost.end > self.settled;
         self.handle_written(lost.end);
+        news
     }
 
     // --- what to do now
@@ -125,20 +132,19 @@ impl Outbox {
             return None;
         }
         let piece = Bytes::copy_from_slice(&waiting[..waiting.len().min(limit)]);
-        let offset = self.acknowledged.saturating_add(self.given as u64);
+        let offset = self.settled.saturating_add(self.given as u64);
         self.given += piece.len();
         Some((offset, piece))
     }
 
-    /// Whether this write offset lies in what was given and not acknowledged, or at its end.
+    /// Whether this write offset lies in what was given and not settled, or at its end.
     fn was_given(&self, write_offset: u64) -> bool {
-        (self.acknowledged..=self.acknowledged.saturating_add(self.given as u64))
-            .contains(&write_offset)
+        (self.settled..=self.settled.saturating_add(self.given as u64)).contains(&write_offset)
     }
 
     /// How many of the kept bytes lie below this write offset.
     fn length_to(&self, write_offset: u64) -> usize {
-        let length = write_offset.saturating_sub(self.acknowledged);
+        let length = write_offset.saturating_sub(self.settled);
         usize::try_from(length)
             .unwrap_or(usize::MAX)
             .min(self.bytes.len())
@@ -149,9 +155,12 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    const A: &str = "00000000000000aa";
+    const B: &str = "00000000000000bb";
+
     fn given(text: &str) -> Outbox {
         let mut outbox = Outbox::new(64);
-        assert_eq!(outbox.handle_opened(0), Reopened::Continues);
+        assert_eq!(outbox.handle_opened(A, 0), Reopened::Continues);
         assert_eq!(outbox.push(text.as_bytes()), text.len());
         while outbox.poll_data(4).is_some() {}
         outbox
@@ -176,7 +185,7 @@ mod tests {
     #[test]
     fn bytes_are_given_in_pieces_with_their_offsets() {
         let mut outbox = Outbox::new(64);
-        outbox.handle_opened(100);
+        outbox.handle_opened(A, 100);
         outbox.push(b"abcdef");
         assert_eq!(
             all(&mut outbox),
@@ -189,7 +198,7 @@ mod tests {
     #[test]
     fn room_comes_back_only_with_the_uarts_word() {
         let mut outbox = Outbox::new(4);
-        outbox.handle_opened(0);
+        outbox.handle_opened(A, 0);
         assert_eq!(outbox.push(b"abcdef"), 4);
         assert_eq!(all(&mut outbox).len(), 1);
         assert_eq!(outbox.push(b"e"), 0);
@@ -203,7 +212,8 @@ mod tests {
     fn after_a_lost_connection_only_what_was_not_accepted_is_given_again() {
         let mut outbox = given("abcdef");
         outbox.handle_written(1);
-        assert_eq!(outbox.handle_opened(4), Reopened::Continues);
+        assert_eq!(outbox.handle_opened(A, 4), Reopened::Continues);
+        assert_eq!(outbox.len(), 5, "what was accepted is not written yet");
         assert_eq!(all(&mut outbox), [(4, "ef".to_owned())]);
         outbox.handle_written(3);
         assert!(!outbox.is_empty());
@@ -213,14 +223,48 @@ mod tests {
 
     #[test]
     fn a_forgetful_gateway_makes_what_was_given_uncertain_and_nothing_else() {
+        for epoch in [A, B] {
+            let mut outbox = given("abc");
+            outbox.handle_written(1);
+            outbox.push(b"def");
+            assert_eq!(
+                outbox.handle_opened(epoch, 0),
+                Reopened::Uncertain(Bytes::from_static(b"bc"))
+            );
+            assert_eq!(all(&mut outbox), [(0, "def".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn an_offset_of_another_life_means_nothing_even_if_it_fits() {
         let mut outbox = given("abc");
-        outbox.handle_written(1);
-        outbox.push(b"def");
         assert_eq!(
-            outbox.handle_opened(0),
-            Reopened::Uncertain(Bytes::from_static(b"bc"))
+            outbox.handle_opened(B, 0),
+            Reopened::Uncertain(Bytes::from_static(b"abc"))
         );
-        assert_eq!(all(&mut outbox), [(0, "def".to_owned())]);
+        assert_eq!(all(&mut outbox), []);
+    }
+
+    #[test]
+    fn what_was_accepted_before_a_cut_is_uncertain_after_a_restart() {
+        let mut outbox = given("abc");
+        assert_eq!(outbox.handle_opened(A, 2), Reopened::Continues);
+        assert_eq!(
+            outbox.handle_opened(B, 0),
+            Reopened::Uncertain(Bytes::from_static(b"ab"))
+        );
+        assert_eq!(all(&mut outbox), [(0, "c".to_owned())]);
+    }
+
+    #[test]
+    fn a_loss_is_news_once() {
+        let mut outbox = given("abcdef");
+        outbox.handle_written(1);
+        assert!(outbox.handle_lost(1..3));
+        assert_eq!(outbox.handle_opened(A, 6), Reopened::Continues);
+        assert!(!outbox.handle_lost(1..3));
+        assert!(outbox.handle_lost(4..6));
+        assert!(outbox.is_empty());
     }
 
     #[test]
@@ -230,6 +274,7 @@ mod tests {
         assert_eq!(outbox.handle_refused(1), "bc");
         assert_eq!(all(&mut outbox), [(1, "d".to_owned())]);
         assert_eq!(outbox.handle_refused(2), "", "all of it was accepted");
+        outbox.handle_written(2);
         assert!(outbox.is_empty());
     }
 

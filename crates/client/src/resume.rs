@@ -139,11 +139,12 @@ impl Resume {
         if why != GapWhy::NewEpoch {
             return skip(place, to, Some(why));
         }
+        if std::mem::replace(&mut self.epoch_told, true) {
+            // What the new life has forgotten already is missed, too.
+            return skip(place, to, Some(GapWhy::Expired));
+        }
         // Of an earlier life's offsets only `to` means anything here.
         place.next = to;
-        if std::mem::replace(&mut self.epoch_told, true) {
-            return None;
-        }
         Some(ReadEvent::NewEpoch {
             had: from,
             offset: to,
@@ -275,6 +276,23 @@ mod tests {
                 epoch: B.to_owned()
             }
         );
+    }
+
+    #[test]
+    fn what_a_new_epoch_has_forgotten_already_is_a_gap() {
+        let mut resume = reading_at(1000);
+        let told = Some(ReadEvent::NewEpoch {
+            had: 1000,
+            offset: 0,
+        });
+        assert_eq!(resume.handle_opened(B, 0), told);
+        let gap = Some(ReadEvent::Gap {
+            from: 0,
+            to: 98,
+            why: Some(GapWhy::Expired),
+        });
+        assert_eq!(resume.handle_gap(0, 98, GapWhy::NewEpoch), gap);
+        assert_eq!(resume.place(), Some((98, B)));
     }
 
     #[test]

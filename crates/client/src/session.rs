@@ -1,6 +1,7 @@
 //! A session with a gateway: hello, typed questions and their answers, and a watch over its silence.
 //! Not what to do when it ends; that is [`crate::Follower`].
 
+use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,7 +14,8 @@ use uartnet_proto::message::{
 };
 use uartnet_proto::{VERSION, plain};
 
-use crate::{Address, ClientError, Connection, Gateway, Liveness, LivenessAction};
+use crate::connection;
+use crate::{Address, ClientError, Connection, Gateway, Liveness, LivenessAction, Stream};
 
 /// How long a question that needs no device may wait for its answer.
 const PROMPT_ANSWER: Duration = Duration::from_secs(10);
@@ -33,8 +35,17 @@ impl Session {
     /// # Errors
     /// As [`Connection::connect`] and [`Session::begin`]; [`ClientError::Unprotected`], before anything is sent.
     pub async fn connect(gateway: &Gateway, limit: Duration) -> Result<Session, ClientError> {
+        Session::connect_over(connection::open(&gateway.address), gateway, limit).await
+    }
+
+    /// As [`Session::connect`], over the stream that `dialling` makes; the flag says whether only this machine can hear it.
+    pub(crate) async fn connect_over(
+        dialling: impl Future<Output = io::Result<(Box<dyn Stream>, bool)>>,
+        gateway: &Gateway,
+        limit: Duration,
+    ) -> Result<Session, ClientError> {
         let deadline = Instant::now() + limit;
-        let connection = Connection::connect(&gateway.address, limit).await?;
+        let connection = Connection::dial(dialling, &gateway.address, limit).await?;
         if !gateway.allows(connection.is_private()) {
             let gateway = gateway.address.clone();
             return Err(ClientError::Unprotected { gateway });

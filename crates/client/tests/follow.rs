@@ -345,6 +345,8 @@ fn a_refused_write_is_said_and_what_follows_is_written() {
         );
         let ping = peer.expect("ping");
         peer.answer(&ping, json!({"pong": ping["ping"]}));
+        // What was accepted is not written before the gateway says so.
+        peer.say(json!({"event": "written", "port": "b", "offset": 1}));
         peer.data(0, "!");
         peer.until_end();
     });
@@ -374,6 +376,7 @@ fn a_gateway_that_does_not_say_what_it_expects_next_is_asked() {
         let close = peer.expect("close");
         peer.answer(&close, json!({"closed": "b"}));
         peer.open_in(EPOCH, 0, 1);
+        peer.say(json!({"event": "written", "port": "b", "offset": 1}));
         peer.data(0, "!");
         peer.until_end();
     });

@@ -4,7 +4,7 @@
 //! - **Turns.** First come, first served within a client; clients take turns. An ask's command takes its place by arrival
 //!   among plain writes too. While an ask runs, or the port resynchronises, nothing else is written.
 //! - **Begin.** The reply begins at the end of the history when the UART takes the first byte of the command; what
-//!   arrived before is not part of it. It cannot end before the UART took the command's last byte.
+//!   arrived before is not part of it, so no command begins while a laggard keeps the UART from being read. It cannot end before the UART took the command's last byte.
 //! - **Deadline.** It counts from the turn: from when the command is first offered to the UART. An ask whose turn is next
 //!   but which a UART that takes no bytes holds up for as long as its timeout, ends as timed out too.
 //! - **Waiting.** How long an ask may wait for its turn is a bound of its own. It counts while other clients, or the UART,
@@ -136,6 +136,11 @@ impl Asks {
     /// Whether an ask runs or the port resynchronises, so that nobody else may write.
     pub(crate) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether an ask runs whose command the UART took nothing of.
+    pub(crate) fn is_unbegun(&self) -> bool {
+        matches!(self.running.as_deref(), Some(Running::Ask(active)) if active.begun.is_none())
     }
 
     /// Whether another command of this length can wait.

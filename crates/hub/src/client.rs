@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) news: News,
     pub(crate) closing: Closing,
     pub(crate) wake: Wake,
+    /// Whether a newer client writes under the name it had. It could not tell which of its own bytes that one sends again.
+    pub(crate) taken_over: bool,
     /// Whether it is told of receive errors.
     pub(crate) watches_errors: bool,
     /// The ends of its asks and control operations.
@@ -67,6 +69,7 @@ impl Client {
             news: News::default(),
             closing: Closing::No,
             wake: Wake::default(),
+            taken_over: false,
             watches_errors: false,
             ends: VecDeque::new(),
             unread_bytes: 0,

@@ -442,6 +442,7 @@ impl Hub {
             && let Some(displaced) = self.clients.get_mut(&displaced_id)
         {
             displaced.writer = own;
+            displaced.taken_over = true;
             // While the port shuts down, that may have been the last thing it was owed.
             self.wakes.news(displaced_id, &mut displaced.wake);
         }
@@ -512,6 +513,9 @@ impl Hub {
     /// The reason as a [`Refusal`]; nothing was queued then.
     pub fn write(&mut self, now: Instant, client: ClientId, bytes: Bytes) -> Result<(), Refusal> {
         let writer = self.may(client, Right::Write)?;
+        if self.accepting(client)?.taken_over {
+            return Err(Refusal::TakenOver);
+        }
         self.check_present()?;
         let len = bytes.len();
         if len > self.writes.room() {
@@ -662,6 +666,10 @@ impl Hub {
         if sent.is_none() && self.sequencer.holds_transmit() {
             return None;
         }
+        if sent.is_none() && self.paused && self.command_is_next() {
+            // What lies unread in the UART would be taken for its reply.
+            return None;
+        }
         if sent.is_none() && self.is_free() {
             if self.sequencer.wants_turn() {
                 return None;
@@ -712,6 +720,16 @@ impl Hub {
     }
 
     // --- what is written
+
+    /// Whether the first byte of a command is the next to be written.
+    fn command_is_next(&self) -> bool {
+        if self.asks.is_running() {
+            return self.asks.is_unbegun();
+        }
+        let write = self.writes.front_turn();
+        let ask = self.asks.next().map(|(turn, _)| turn);
+        !self.writes.is_begun() && ask.is_some_and(|ask| write.is_none_or(|write| ask < write))
+    }
 
     /// Begins the next ask if it came before the next write.
     fn start_ask(&mut self, now: Instant) {

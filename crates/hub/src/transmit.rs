@@ -309,6 +309,10 @@ mod tests {
         assert_eq!(drain(&mut queue, &mut writers, 9), b"new");
         assert_eq!(
             writers.poll_notice(a),
+            Some(crate::Notice::Written { up_to: 1 })
+        );
+        assert_eq!(
+            writers.poll_notice(a),
             Some(crate::Notice::WriteLost {
                 from: 1,
                 to: 3,

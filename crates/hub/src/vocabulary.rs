@@ -380,6 +380,9 @@ pub enum Refusal {
         /// The label of the holder.
         holder: String,
     },
+    /// A newer client writes under this client's name, and goes on where the bytes accepted so far end.
+    #[error("a newer client goes on under this writer's name")]
+    TakenOver,
     /// A lease was asked for on a port that has none.
     #[error("this port is shared, it has no lease")]
     NotExclusive,

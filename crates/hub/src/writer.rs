@@ -2,8 +2,9 @@
 //! writer has yet to be told. Not the bytes; those are in `transmit`.
 //!
 //! A writer with a name outlives its client: when a client of the same name attaches, it goes on at the same offset and
-//! is told what became of the bytes it does not know about. The name belongs to its newest client; an older one that is
-//! still attached goes on without a name, and is told too what becomes of the bytes it wrote under it.
+//! is told what became of the bytes it does not know about, the newest losses again too. The name belongs to its newest client; an older one that is
+//! still attached writes no more (its bytes under way are those that the newer one sends again), and is told too what
+//! becomes of the bytes it wrote under the name.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,6 +12,10 @@ use crate::{Access, ClientId, Notice};
 
 /// How many names without a client are remembered; the one unused for longest is forgotten first.
 const NAMES: usize = 1024;
+
+/// How many losses that were told are remembered with a name, to be told again to its next client: the connection may have
+/// broken before they arrived.
+const LOSSES: usize = 64;
 
 /// The longest name, in bytes.
 const NAME_LEN: usize = 160;
@@ -42,6 +47,8 @@ struct Writer {
     /// How far `taken` was told.
     told: u64,
     lost: VecDeque<Lost>,
+    /// The newest losses of a named record that were told.
+    lost_told: VecDeque<Lost>,
     /// The write offset below which every byte was taken or lost.
     settled: u64,
     /// The records of clients that had its name before, and the write offset below which its bytes may be theirs.
@@ -74,6 +81,8 @@ impl Writers {
             let (before, at) = (record.owner.replace(client), record.accepted);
             let told = std::mem::take(&mut record.told);
             let (taken, lost) = (record.taken, record.lost.clone());
+            let untold = std::mem::replace(&mut record.lost, std::mem::take(&mut record.lost_told));
+            record.lost.extend(untold);
             self.unowned.retain(|&unowned| unowned != id);
             let split_off = before.map(|before| {
                 let own = Writer {
@@ -194,19 +203,25 @@ impl Writers {
         self.finished(id);
     }
 
-    /// The next thing to tell the record's client: losses first, so that what was taken after them can be understood.
+    /// The next thing to tell the record's client, by write offset: whoever hears of a loss knows of all that is before it,
+    /// should it hear no more.
     pub(crate) fn poll_notice(&mut self, id: WriterId) -> Option<Notice> {
         let record = self.records.get_mut(&id)?;
-        if let Some(Lost { from, to, reason }) = record.lost.pop_front() {
-            return Some(Notice::WriteLost { from, to, reason });
+        let loss = record.lost.front().map_or(u64::MAX, |lost| lost.from);
+        let up_to = record.taken.min(loss);
+        if up_to > record.told {
+            record.told = up_to;
+            return Some(Notice::Written { up_to });
         }
-        if record.taken > record.told {
-            record.told = record.taken;
-            return Some(Notice::Written {
-                up_to: record.taken,
-            });
+        let lost = record.lost.pop_front()?;
+        if record.name.is_some() {
+            record.lost_told.push_back(lost.clone());
+            if record.lost_told.len() > LOSSES {
+                record.lost_told.pop_front();
+            }
         }
-        None
+        let Lost { from, to, reason } = lost;
+        Some(Notice::WriteLost { from, to, reason })
     }
 
     /// How many losses its client has yet to be told.
@@ -284,14 +299,43 @@ mod tests {
         assert_eq!(
             notices(&mut writers, again),
             [
+                Notice::Written { up_to: 4 },
                 Notice::WriteLost {
                     from: 4,
                     to: 15,
                     reason: "gone".into()
                 },
-                Notice::Written { up_to: 4 }
             ]
         );
+    }
+
+    #[test]
+    fn what_was_taken_and_what_was_lost_is_told_in_the_order_of_the_bytes() {
+        let mut writers = Writers::default();
+        let (id, _) = writers.attach(ClientId(1), Some("logger"), Access::Write);
+        for len in [4, 6, 5] {
+            writers.accept(id, len);
+        }
+        writers.taken(id, 4, true);
+        writers.lost(id, 4, 10, "purged");
+        writers.taken(id, 15, true);
+        let told = [
+            Notice::Written { up_to: 4 },
+            Notice::WriteLost {
+                from: 4,
+                to: 10,
+                reason: "purged".into(),
+            },
+            Notice::Written { up_to: 15 },
+        ];
+        assert_eq!(notices(&mut writers, id), told);
+        // The connection may have broken before it arrived.
+        writers.detach(id);
+        assert_eq!(
+            writers.attach(ClientId(2), Some("logger"), Access::Write).0,
+            id
+        );
+        assert_eq!(notices(&mut writers, id), told, "again");
     }
 
     #[test]
@@ -388,7 +432,7 @@ mod tests {
         assert_eq!(notices(&mut writers, own), [lost(10)]);
         assert_eq!(
             notices(&mut writers, name),
-            [lost(15), Notice::Written { up_to: 4 }]
+            [Notice::Written { up_to: 4 }, lost(15)]
         );
         // Nothing is kept of it once it is settled, or has left.
         writers.accept(name, 1);

@@ -378,12 +378,12 @@ fn what_is_written_is_told_and_so_is_what_is_lost() {
     assert_eq!(
         bench.notices(id)[1..],
         [
+            Notice::Written { up_to: 2 },
             Notice::WriteLost {
                 from: 2,
                 to: 11,
                 reason
             },
-            Notice::Written { up_to: 2 },
         ]
     );
     assert_eq!(

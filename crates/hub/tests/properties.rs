@@ -19,6 +19,8 @@ use uartnet_hub::*;
 const HISTORY: usize = 1000;
 const WRITE_QUEUE: usize = 300;
 const STALL_LIMIT: Duration = Duration::from_millis(200);
+/// How many losses are told again.
+const LOSSES: usize = 64;
 const EPOCH: Epoch = Epoch(1);
 
 /// What the board says.
@@ -223,6 +225,7 @@ struct WriterModel {
     taken: u64,
     told: u64,
     lost: VecDeque<(u64, u64, String)>,
+    lost_told: VecDeque<(u64, u64, String)>,
     /// Who wrote under this name before, and below which write offset.
     earlier: Vec<(Writer, u64)>,
 }
@@ -235,6 +238,8 @@ struct Client {
     next: Option<u64>,
     writer: Writer,
     can_carry_gap: bool,
+    /// A newer client has its name.
+    taken_over: bool,
     /// It was told that there is nothing more, and was not woken since.
     asleep: bool,
     /// How often it may be woken: once since it was told that, and once for each refusal as busy.
@@ -424,6 +429,7 @@ impl World {
         for (other, client) in self.clients.iter_mut().enumerate() {
             if client.writer == writer && client.attached {
                 client.writer = Writer::Nameless(other);
+                client.taken_over = true;
                 let named = self.writers.get_mut(&writer).unwrap();
                 let own = WriterModel {
                     earlier: Vec::new(),
@@ -435,6 +441,9 @@ impl World {
         }
         let model = self.writers.entry(writer).or_default();
         model.told = 0;
+        // Its newest client may not have heard of them.
+        let untold = std::mem::replace(&mut model.lost, std::mem::take(&mut model.lost_told));
+        model.lost.extend(untold);
         assert_eq!(attached.write_offset, model.accepted);
         self.clients.push(Client {
             id: attached.client,
@@ -443,6 +452,7 @@ impl World {
             next: read.map(|_| first),
             writer,
             can_carry_gap,
+            taken_over: false,
             asleep: false,
             news_wakes: 1,
             room_wakes: 0,
@@ -497,12 +507,19 @@ impl World {
                 *next = to.0;
             }
             Notice::Written { up_to } => {
-                assert!(writer.lost.is_empty() && writer.told < *up_to);
-                assert_eq!(*up_to, writer.taken);
+                let loss = writer.lost.front().map_or(u64::MAX, |(from, ..)| *from);
+                assert!(writer.told < *up_to);
+                assert_eq!(*up_to, writer.taken.min(loss));
                 writer.told = *up_to;
             }
             Notice::WriteLost { from, to, reason } => {
-                assert_eq!(writer.lost.pop_front(), Some((*from, *to, reason.clone())));
+                assert!(writer.told >= writer.taken.min(*from), "out of order");
+                let lost = (*from, *to, reason.clone());
+                assert_eq!(writer.lost.pop_front().as_ref(), Some(&lost));
+                writer.lost_told.push_back(lost);
+                if writer.lost_told.len() > LOSSES {
+                    writer.lost_told.pop_front();
+                }
             }
             Notice::AskDone { ask, .. } => {
                 assert_eq!(self.asks.remove(ask), Some(at), "an end too many")
@@ -569,6 +586,7 @@ impl World {
         {
             Ok(()) => {
                 assert!(len <= room && self.present && !self.shut_down);
+                assert!(!self.clients[at].taken_over, "its name is another's");
                 model.accepted = offsets.end;
                 self.queue
                     .extend(offsets.map(|offset| (self.step, writer, offset)));

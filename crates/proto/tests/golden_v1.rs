@@ -759,6 +759,7 @@ fn error_codes_are_these_names() {
         "unknown-port",
         "not-open",
         "bad-offset",
+        "taken-over",
         "busy",
         "waited",
         "timeout",

@@ -219,7 +219,7 @@ impl PortHandle {
     }
 
     /// [`PortHandle::with_hub`] for the port's own task, which looks by itself what there is to do.
-    pub(crate) fn drive<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub) -> R) -> R {
+    pub fn drive<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub) -> R) -> R {
         self.latest.set(now);
         let mut hub = self.hub.borrow_mut();
         let result = speak(&mut hub);
@@ -267,12 +267,12 @@ impl PortHandle {
     }
 
     /// [`Hub::reading_paused`].
-    pub(crate) fn reading_paused(&self) -> bool {
+    pub fn reading_paused(&self) -> bool {
         self.hub.borrow().reading_paused()
     }
 
     /// [`Hub::read_size`].
-    pub(crate) fn read_size(&self) -> usize {
+    pub fn read_size(&self) -> usize {
         self.hub.borrow().read_size()
     }
 
@@ -297,23 +297,23 @@ impl PortHandle {
     }
 
     /// [`Hub::poll_timeout`].
-    pub(crate) fn timeout(&self) -> Option<Instant> {
+    pub fn timeout(&self) -> Option<Instant> {
         self.hub.borrow().poll_timeout()
     }
 
     /// The daemon stops: nothing new is accepted, clients are told; what is queued is still carried out.
-    pub(crate) fn shut_down(&self, now: Instant) {
+    pub fn shut_down(&self, now: Instant) {
         self.with_hub(now, |hub| hub.shut_down(now));
     }
 
     /// The port's task may end once nothing is left to do for anybody.
-    pub(crate) fn drain(&self) {
+    pub fn drain(&self) {
         self.draining.set(true);
         self.kick.ring();
     }
 
     /// Whether [`PortHandle::drain`] was called and nothing is left to do.
-    pub(crate) fn has_drained(&self) -> bool {
+    pub fn has_drained(&self) -> bool {
         self.draining.get() && self.hub.borrow().is_idle()
     }
 
@@ -323,7 +323,7 @@ impl PortHandle {
     }
 
     /// The bell of the port's task.
-    pub(crate) fn kick(&self) -> &Nudge {
+    pub fn kick(&self) -> &Nudge {
         &self.kick
     }
 

@@ -45,6 +45,8 @@ error_codes! {
     NotOpen = "not-open",
     /// Client data whose offset does not follow what was accepted.
     BadOffset = "bad-offset",
+    /// A newer client writes under this client's writer name.
+    TakenOver = "taken-over",
     /// A queue is full.
     Busy = "busy",
     /// The turn of an ask did not come in time.

@@ -77,6 +77,7 @@ impl From<&Refusal> for Failure {
             Refusal::Access { .. } => ErrorCode::Forbidden,
             Refusal::ReadOnly => ErrorCode::ReadOnly,
             Refusal::Leased { .. } => ErrorCode::Leased,
+            Refusal::TakenOver => ErrorCode::TakenOver,
             Refusal::NotExclusive => ErrorCode::NotExclusive,
             Refusal::Absent { .. } => ErrorCode::Absent,
             Refusal::Busy { .. } => ErrorCode::Busy,
