@@ -41,6 +41,12 @@ impl Arbiter {
         }
     }
 
+    /// The rules have changed. Says whether that has ended a lease.
+    pub(crate) fn reconfigure(&mut self, policy: WritePolicy, idle: Option<Duration>) -> bool {
+        (self.policy, self.idle) = (policy, idle);
+        policy != WritePolicy::Exclusive && self.lease.take().is_some()
+    }
+
     pub(crate) fn policy(&self) -> WritePolicy {
         self.policy
     }

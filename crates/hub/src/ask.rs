@@ -143,6 +143,11 @@ impl Asks {
         matches!(self.running.as_deref(), Some(Running::Ask(active)) if active.begun.is_none())
     }
 
+    /// How many asks, and how many bytes of commands, may wait from now on; those that do stay.
+    pub(crate) fn set_limits(&mut self, limit: usize, limit_bytes: usize) {
+        (self.limit, self.limit_bytes) = (limit.max(1), limit_bytes);
+    }
+
     /// Whether another command of this length can wait.
     pub(crate) fn room_for(&self, len: usize) -> Result<(), Refusal> {
         if self.count >= self.limit {

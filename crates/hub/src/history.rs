@@ -63,6 +63,12 @@ impl History {
         self.limit
     }
 
+    /// Keeps this many bytes from now on, and forgets what no longer fits.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.max(1);
+        self.trim();
+    }
+
     /// Appends what arrived and forgets what no longer fits.
     pub(crate) fn push(&mut self, mut bytes: Bytes) {
         if bytes.is_empty() {

@@ -2,6 +2,7 @@
 
 mod controlling;
 mod permission;
+mod reconfigure;
 mod recording;
 mod telling;
 
@@ -86,6 +87,8 @@ pub struct Hub {
     /// Whether a reader holds the UART up.
     paused: bool,
     shutting_down: bool,
+    /// It shuts down because the port is no longer wanted.
+    removed: bool,
     counters: Counters,
     next_id: u64,
     next_turn: Turn,
@@ -133,6 +136,7 @@ impl Hub {
             offered: None,
             paused: false,
             shutting_down: false,
+            removed: false,
             counters: Counters::default(),
             next_id: 1,
             next_turn: 0,
@@ -391,7 +395,7 @@ impl Hub {
         self.settle(now);
     }
 
-    /// The port is being removed or the daemon stops: nothing new is accepted, waiting asks are refused, and every client
+    /// The daemon stops: nothing new is accepted, waiting asks are refused, and every client
     /// gets [`crate::CloseReason::Shutdown`] after what it is still owed: the ends of what is under way, what becomes of
     /// its queued writes, and the bytes received so far. What is queued to the UART is still transmitted.
     pub fn shut_down(&mut self, now: Instant) {
@@ -399,8 +403,9 @@ impl Hub {
             return;
         }
         self.shutting_down = true;
-        self.asks.refuse_waiting(&Refusal::Shutdown);
-        self.sequencer.refuse_waiting(&Refusal::Shutdown);
+        let refusal = self.stopping();
+        self.asks.refuse_waiting(&refusal);
+        self.sequencer.refuse_waiting(&refusal);
         self.settle(now);
         let end = self.history.end();
         for (&id, client) in &mut self.clients {
@@ -426,10 +431,10 @@ impl Hub {
             writer,
         } = attach;
         let mut reader = read.map(|read| {
-            let on_lag = on_lag.unwrap_or(self.config.on_lag);
             let start = reader::Start {
                 read,
-                on_lag,
+                own_on_lag: on_lag,
+                on_lag: self.config.on_lag,
                 can_carry_gap,
             };
             Reader::new(now, start, &self.history, self.epoch)

@@ -39,6 +39,8 @@ pub(crate) struct Reader {
     /// A gap it has to be told before that byte.
     gap: Option<Gap>,
     on_lag: OnLag,
+    /// Whether it chose that itself, whatever the port's setting is.
+    chose_on_lag: bool,
     can_carry_gap: bool,
     /// Since when bytes wait for it without its taking any.
     waiting_since: Instant,
@@ -78,6 +80,9 @@ pub(crate) enum Taken {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
     pub(crate) read: ReadFrom,
+    /// What it wants done when it lags.
+    pub(crate) own_on_lag: Option<OnLag>,
+    /// The port's setting, for a reader that wants nothing in particular.
     pub(crate) on_lag: OnLag,
     pub(crate) can_carry_gap: bool,
 }
@@ -110,7 +115,8 @@ impl Reader {
         Reader {
             next,
             gap,
-            on_lag: start.on_lag,
+            on_lag: start.own_on_lag.unwrap_or(start.on_lag),
+            chose_on_lag: start.own_on_lag.is_some(),
             can_carry_gap: start.can_carry_gap,
             waiting_since: now,
             stall: Stall::No,
@@ -188,6 +194,14 @@ impl Reader {
     pub(crate) fn handle_can_pause(&mut self, can_pause: bool) {
         if self.stalls() && !self.wants_stall(can_pause) {
             self.stall = Stall::No;
+        }
+    }
+
+    /// The port's setting for laggards has changed.
+    pub(crate) fn handle_on_lag(&mut self, on_lag: OnLag, can_pause: bool) {
+        if !self.chose_on_lag {
+            self.on_lag = on_lag;
+            self.handle_can_pause(can_pause);
         }
     }
 

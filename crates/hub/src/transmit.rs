@@ -56,11 +56,16 @@ impl WriteQueue {
         self.limit
     }
 
+    /// How many bytes may wait from now on; those that do stay.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     pub(crate) fn room(&self) -> usize {
         if self.writes.len() >= WRITES {
             0
         } else {
-            self.limit - self.bytes
+            self.limit.saturating_sub(self.bytes)
         }
     }
 
@@ -164,6 +169,11 @@ impl Pacing {
             line,
             not_before: None,
         }
+    }
+
+    /// How fast bytes go out from now on. A wait that has begun is waited out.
+    pub(crate) fn set(&mut self, byte: Duration, line: Duration) {
+        (self.byte, self.line) = (byte, line);
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {

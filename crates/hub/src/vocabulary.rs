@@ -277,8 +277,10 @@ pub enum CloseReason {
         /// How many notices it left; they are gone, ends of asks and control operations among them.
         notices: usize,
     },
-    /// The port is being removed or the daemon stops.
+    /// The daemon stops, or has asked this client to leave.
     Shutdown,
+    /// The port is being removed.
+    Removed,
 }
 
 /// One command, and how to know its reply.
@@ -435,9 +437,12 @@ pub enum Refusal {
     /// The client was cut off or has left.
     #[error("this client is not attached any more")]
     NotAttached,
-    /// The port is being removed or the daemon stops.
+    /// The daemon stops.
     #[error("the gateway is stopping")]
     Shutdown,
+    /// The port is being removed.
+    #[error("this port was taken out of the configuration")]
+    Removed,
 }
 
 /// Everything countable about a port, for `info`.

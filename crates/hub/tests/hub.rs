@@ -807,3 +807,113 @@ fn strangers_are_refused() {
     };
     assert_eq!(bench.write(watcher, "x"), Err(refused));
 }
+
+#[test]
+fn a_port_is_reconfigured_while_it_is_used() {
+    let mut bench = Bench::new(HubConfig {
+        history: 8,
+        write: WritePolicy::Exclusive,
+        on_lag: OnLag::Gap,
+        ..config()
+    });
+    bench.data("01234567");
+    let behind = bench.attach(reader("behind", ReadFrom::Start));
+    let raw = bench.attach(Attach {
+        can_carry_gap: false,
+        ..reader("raw", ReadFrom::Start)
+    });
+    bench.write(behind, "half").unwrap();
+    bench.notices(raw);
+    let raw_behind = bench.attach(Attach {
+        can_carry_gap: false,
+        ..reader("raw, behind", ReadFrom::Last(8))
+    });
+    let settings = HubConfig {
+        history: 3,
+        write: WritePolicy::Shared,
+        write_queue: 2,
+        profile: Some(Profile::new(ReplyEnd::None)),
+        ..config()
+    };
+    bench.hub.reconfigure(bench.now, settings.clone());
+    let info = bench.hub.info();
+    assert_eq!(
+        (info.history, info.start, info.end),
+        (3, Offset(5), Offset(8))
+    );
+    assert_eq!((info.write, info.lease), (WritePolicy::Shared, None));
+
+    // A shorter history is told as lagging is.
+    let free = Notice::Lease {
+        holder: None,
+        yours: false,
+    };
+    let gap = Notice::Gap {
+        from: Offset(0),
+        to: Offset(5),
+        why: GapWhy::Lagged,
+    };
+    assert_eq!(bench.notices(behind), [free.clone(), gap, data(5, "567")]);
+    assert_eq!(bench.notices(raw), [free], "it had everything");
+    let lagged = CloseReason::Lagged {
+        from: Offset(0),
+        to: Offset(5),
+    };
+    assert_eq!(
+        bench.notices(raw_behind).last(),
+        Some(&Notice::Closed(lagged))
+    );
+
+    // What was accepted is still written; there is room again when it is.
+    assert!(matches!(bench.write(raw, "x"), Err(Refusal::Busy { .. })));
+    assert_eq!(bench.transmit(), b"half");
+    assert_eq!(bench.write(raw, "xy"), Ok(()));
+
+    // A longer history keeps more from then on.
+    bench.hub.reconfigure(
+        bench.now,
+        HubConfig {
+            history: 5,
+            write: WritePolicy::None,
+            ..settings
+        },
+    );
+    bench.data("89");
+    assert_eq!(bench.hub.info().start, Offset(5));
+    assert_eq!(bench.write(raw, "x"), Err(Refusal::ReadOnly));
+    assert_eq!(bench.transmit(), b"xy");
+}
+
+#[test]
+fn who_is_asked_to_leave_gets_what_it_is_owed_first() {
+    let mut bench = Bench::new(config());
+    let leaves = bench.attach(reader("leaves", ReadFrom::Live));
+    let stays = bench.attach(reader("stays", ReadFrom::Live));
+    bench.write(leaves, "last words").unwrap();
+    bench.data("owed");
+    bench.hub.dismiss(bench.now, leaves);
+    bench.data("not owed");
+    assert_eq!(
+        bench.hub.poll_notice(bench.now, leaves, 4),
+        Some(data(0, "owed"))
+    );
+    assert_eq!(bench.transmit(), b"last words");
+    let rest = bench.notices(leaves);
+    assert_eq!(
+        rest.last(),
+        Some(&Notice::Closed(CloseReason::Shutdown)),
+        "{rest:?}"
+    );
+    bench.data("!");
+    assert_eq!(bench.notices(stays).len(), 3);
+    assert_eq!(bench.write(stays, "x"), Ok(()));
+}
+
+#[test]
+fn the_clients_of_a_removed_port_are_told_so() {
+    let mut bench = Bench::new(config());
+    let id = bench.attach(reader("a", ReadFrom::Live));
+    bench.hub.remove(bench.now);
+    assert_eq!(bench.write(id, "x"), Err(Refusal::Removed));
+    assert_eq!(bench.notices(id), [Notice::Closed(CloseReason::Removed)]);
+}

@@ -77,6 +77,12 @@ enum Op {
     ReleaseLease(usize),
     Pass(u64),
     ShutDown,
+    Reconfigure {
+        history: usize,
+        write: WritePolicy,
+        on_lag: OnLag,
+    },
+    Dismiss(usize),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -97,6 +103,15 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Some(OnLag::Disconnect)),
         Just(Some(OnLag::Stall)),
     ];
+    let settings = (
+        prop_oneof![Just(HISTORY), 1usize..2 * HISTORY],
+        prop_oneof![
+            Just(WritePolicy::Shared),
+            Just(WritePolicy::Exclusive),
+            Just(WritePolicy::None)
+        ],
+        prop_oneof![Just(OnLag::Auto), Just(OnLag::Gap), Just(OnLag::Stall)],
+    );
     let access =
         prop_oneof![1 => Just(Access::Read), 5 => Just(Access::Write), 2 => Just(Access::Admin)];
     // Bytes that mean something to the profiles, so that replies are found, cut short and prolonged.
@@ -131,7 +146,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::Inputs),
         1 => client.clone().prop_map(Op::TakeLease),
         1 => client.clone().prop_map(Op::StealLease),
-        1 => client.prop_map(Op::ReleaseLease),
+        1 => client.clone().prop_map(Op::ReleaseLease),
+        1 => settings.prop_map(|(history, write, on_lag)| Op::Reconfigure { history, write, on_lag }),
+        1 => prop_oneof![4 => Just(Op::Pass(1)), 1 => client.prop_map(Op::Dismiss)],
         6 => prop_oneof![0u64..10, 10u64..100, 100u64..3000].prop_map(Op::Pass),
         1 => prop::bool::weighted(0.1).prop_map(|yes| if yes { Op::ShutDown } else { Op::Pass(1) }),
     ]
@@ -187,6 +204,9 @@ fn hub_config() -> impl Strategy<Value = HubConfig> {
 /// What the world must look like.
 struct World {
     bench: Bench,
+    config: HubConfig,
+    /// The oldest byte that is kept.
+    start: u64,
     present: bool,
     shut_down: bool,
     /// Every byte received.
@@ -234,6 +254,8 @@ struct Client {
     id: ClientId,
     attached: bool,
     closed: bool,
+    /// It was asked to leave.
+    dismissed: bool,
     /// The next offset it must be given; `None` if it is no reader.
     next: Option<u64>,
     writer: Writer,
@@ -258,7 +280,9 @@ fn written_byte(writer: Writer, offset: u64) -> u8 {
 impl World {
     fn new(config: HubConfig) -> World {
         World {
-            bench: Bench::new(config),
+            bench: Bench::new(config.clone()),
+            config,
+            start: 0,
             present: true,
             shut_down: false,
             stream: Vec::new(),
@@ -296,6 +320,7 @@ impl World {
                 };
                 self.stream.extend_from_slice(&bytes);
                 self.bench.data(bytes);
+                self.forget();
                 self.paused_since = None;
             }
             Op::Attach {
@@ -375,6 +400,27 @@ impl World {
                 self.bench.hub.shut_down(now);
                 self.shut_down = true;
             }
+            Op::Reconfigure {
+                history,
+                write,
+                on_lag,
+            } => {
+                self.config = HubConfig {
+                    history,
+                    write,
+                    on_lag,
+                    ..self.config.clone()
+                };
+                self.bench.hub.reconfigure(now, self.config.clone());
+                self.forget();
+                self.paused_since = None;
+            }
+            Op::Dismiss(at) => {
+                if let Some(at) = self.pick(at) {
+                    self.bench.hub.dismiss(now, self.clients[at].id);
+                    self.clients[at].dismissed = true;
+                }
+            }
         }
         self.check();
         if self.bench.hub.info().counters.cuts != cuts {
@@ -449,6 +495,7 @@ impl World {
             id: attached.client,
             attached: true,
             closed: false,
+            dismissed: false,
             next: read.map(|_| first),
             writer,
             can_carry_gap,
@@ -542,12 +589,13 @@ impl World {
                         self.controls.retain(|_, client| *client != at);
                     }
                     CloseReason::Shutdown => {
-                        assert!(self.shut_down);
+                        assert!(self.shut_down || client.dismissed);
                         assert!(
                             !self.controls.values().any(|&asker| asker == at),
                             "a control did not end"
                         );
                     }
+                    CloseReason::Removed => panic!("nobody removed it"),
                     CloseReason::Unread { .. } => panic!("nothing piles up here"),
                 }
             }
@@ -790,7 +838,15 @@ impl World {
     }
 
     fn start(&self) -> u64 {
-        (self.stream.len() as u64).saturating_sub(HISTORY as u64)
+        self.start
+    }
+
+    /// What no longer fits the history is gone for good.
+    fn forget(&mut self) {
+        let kept = self.config.history as u64;
+        self.start = self
+            .start
+            .max((self.stream.len() as u64).saturating_sub(kept));
     }
 
     /// What is always true.
@@ -883,7 +939,7 @@ impl World {
                 writer.lost.is_empty() && writer.told == writer.taken,
                 "a writer was not told"
             );
-            assert!(!self.shut_down, "it was not closed");
+            assert!(!self.shut_down && !client.dismissed, "it was not closed");
         }
         let lost: u64 = self.bench.hub.info().counters.bytes_write_lost;
         assert!(lost <= self.writers.values().map(|writer| writer.accepted).sum());

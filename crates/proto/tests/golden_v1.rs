@@ -316,6 +316,17 @@ fn requests_are_these_bytes() {
     }
     request(
         concat!(
+            "30_",                    // LEN
+            r#"{"reload":"config","#, // the kind; all there is
+            r#""id":10}"#,            // the answer repeats it
+        ),
+        Request::Reload(Reload {
+            reload: "config".into(),
+        }),
+        Some(10),
+    );
+    request(
+        concat!(
             "21_",           // LEN
             r#"{"ping":7,"#, // the kind; pong repeats it
             r#""id":12}"#,   // the answer repeats it
@@ -629,6 +640,17 @@ fn answers_are_these_bytes() {
     );
     answer(
         concat!(
+            "40_",                              // LEN
+            r#"{"reloaded":["port a added"],"#, // the kind; what has changed
+            r#""id":10}"#,                      // the id of the reload
+        ),
+        Answer::Reloaded(Reloaded {
+            reloaded: vec!["port a added".into()],
+        }),
+        Some(10),
+    );
+    answer(
+        concat!(
             "21_",           // LEN
             r#"{"pong":7,"#, // the kind; the number of the ping
             r#""id":12}"#,   // the id of the ping
@@ -777,6 +799,7 @@ fn error_codes_are_these_names() {
         "too-big",
         "no-sequence",
         "no-log",
+        "bad-config",
         "cancelled",
         "shutdown",
     ];

@@ -564,6 +564,7 @@ fn request() -> BoxedStrategy<Request> {
         (text(), queues).prop_map(|(purge, queues)| Request::Purge(Purge { purge, queues })),
         (text(), text()).prop_map(|(run, sequence)| Request::Run(Run { run, sequence })),
         (text(), action).prop_map(|(lease, action)| Request::Lease(Lease { lease, action })),
+        text().prop_map(|reload| Request::Reload(Reload { reload })),
         any::<u64>().prop_map(|ping| Request::Ping(Ping { ping })),
         (text(), of(text()), of(text()), of(text())).prop_map(|(log, since, until, after)| {
             Request::Log(Log {
@@ -623,6 +624,7 @@ fn answer() -> BoxedStrategy<Answer> {
                 steps
             })
         ),
+        vec(text(), 0..4).prop_map(|reloaded| Answer::Reloaded(Reloaded { reloaded })),
         any::<u64>().prop_map(|pong| Answer::Pong(Pong { pong })),
         (
             select(ErrorCode::ALL),

@@ -22,6 +22,15 @@ pub(crate) struct Offer {
     pub(crate) config: ListenerConfig,
 }
 
+impl Offer {
+    /// What this listener offers.
+    pub(crate) fn new(config: &ListenerConfig) -> Offer {
+        Offer {
+            config: config.clone(),
+        }
+    }
+}
+
 /// Lets clients in, and counts those that are there.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -29,8 +38,15 @@ pub(crate) struct Admission {
     connections: TaskTracker,
     served: Cell<usize>,
     refused: Cell<usize>,
-    max_connections: usize,
+    limits: Cell<Limits>,
     cut: Cell<CutShort>,
+}
+
+/// How much is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// How many clients may be there at once.
+    pub(crate) connections: usize,
 }
 
 /// What became of connections that were cut.
@@ -44,13 +60,13 @@ pub(crate) struct CutShort {
 
 impl Admission {
     /// Nobody is there yet.
-    pub(crate) fn new(gate: Rc<Gate>, max_connections: usize) -> Admission {
+    pub(crate) fn new(gate: Rc<Gate>, limits: Limits) -> Admission {
         Admission {
             gate,
             connections: TaskTracker::new(),
             served: Cell::new(0),
             refused: Cell::new(0),
-            max_connections,
+            limits: Cell::new(limits),
             cut: Cell::default(),
         }
     }
@@ -58,6 +74,11 @@ impl Admission {
     /// Where everybody comes through.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Lets in as much as this from now on. Who is in already stays.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
     }
 
     /// How many clients are served.
@@ -83,8 +104,8 @@ impl Admission {
             tracing::debug!(peer, %error, "a client left as it came");
             return;
         }
-        if self.served.get() >= self.max_connections {
-            let limit = self.max_connections;
+        let limit = self.limits.get().connections;
+        if self.served.get() >= limit {
             let why = format!("all {limit} connections of this gateway are in use");
             return self.refuse(stream, offer.config.endpoint, &peer, &why, ending.clone());
         }

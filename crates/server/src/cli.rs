@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use uart_iface::backend::{BACKENDS, sim::BOARDS};
 
-use crate::config::{DEFAULT_LISTENER, DEFAULT_PORT, Given, SETTINGS};
+use crate::config::{DEFAULT_LISTENER, DEFAULT_PORT, Given, ListenAddress, SETTINGS};
 use crate::endpoint::ENDPOINTS;
 use crate::telemetry;
 use crate::token_command::TokenCommand;
@@ -42,6 +42,19 @@ pub enum Command {
     Check {
         /// The file
         file: PathBuf,
+    },
+    /// Let a running gateway read its configuration again, and say what that changed
+    #[command(
+        after_help = "Examples:\n  uartd reload\n  uartd reload --gateway unix:/run/uartd.sock\n\n\
+        What the file says no differently is left alone: connections, offsets, and what is under way.\n\
+        A file that is wrong changes nothing. Sending SIGHUP to uartd does the same, and the answer is in its log.\n\
+        It needs admin access: where the listener gives none, set UART_TOKEN.\n\
+        Exit code: 0 reloaded, 1 not."
+    )]
+    Reload {
+        /// Where it listens, with the protocol uartnet
+        #[arg(short, long, value_name = "ADDR", env = "UART_GATEWAY", default_value = "127.0.0.1:8000", value_parser = gateway_address)]
+        gateway: ListenAddress,
     },
     /// Make, list and revoke the tokens by which clients say who they are
     #[command(
@@ -118,6 +131,10 @@ impl Serve {
     }
 }
 
+fn gateway_address(text: &str) -> Result<ListenAddress, String> {
+    ListenAddress::parse(text)
+}
+
 fn examples() -> String {
     format!(
         "Examples:\n  \
@@ -128,6 +145,7 @@ fn examples() -> String {
          uartd --listen uartnet=:9000 a=sim:interpreter b=sim:echo\n  \
          uartd --config bench.toml --log debug\n  \
          uartd check bench.toml\n  \
+         uartd reload\n  \
          uartd devices"
     )
 }
@@ -198,7 +216,7 @@ mod tests {
             );
             seen += 1;
         }
-        assert_eq!(seen, 3);
+        assert_eq!(seen, 4);
     }
 
     #[test]

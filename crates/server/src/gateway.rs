@@ -17,18 +17,20 @@ use uartnet_hub::{
 };
 
 use crate::access::Overseer;
-use crate::config::{Config, PortConfig};
+use crate::config::{Config, GatewayConfig, PortConfig};
 use crate::log::Log;
 use crate::nudge::Nudge;
+use crate::reload::Reloads;
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    name: String,
+    name: RefCell<Rc<str>>,
     epoch: Epoch,
-    max_frame: usize,
     began: Instant,
     connections: Connections,
+    max_frame: Cell<usize>,
+    reloads: Reloads,
     ports: RefCell<Vec<Rc<PortHandle>>>,
 }
 
@@ -40,18 +42,19 @@ impl Gateway {
             .iter()
             .map(|port| Rc::new(PortHandle::new(port, epoch, now)));
         Gateway {
-            name: config.gateway.name.clone(),
+            name: RefCell::new(config.gateway.name.as_str().into()),
             epoch,
-            max_frame: config.gateway.max_frame,
             began: now,
             connections: Connections::default(),
+            max_frame: Cell::new(config.gateway.max_frame),
+            reloads: Reloads::default(),
             ports: RefCell::new(ports.collect()),
         }
     }
 
     /// Its name, as clients see it.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> Rc<str> {
+        self.name.borrow().clone()
     }
 
     /// Which life of the daemon this is.
@@ -59,9 +62,25 @@ impl Gateway {
         self.epoch
     }
 
-    /// The largest frame accepted or sent, in bytes.
+    /// The largest frame accepted or sent, in bytes, on a connection that begins now.
     pub fn max_frame(&self) -> usize {
-        self.max_frame
+        self.max_frame.get()
+    }
+
+    /// Where clients ask for the configuration to be read again.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
+    }
+
+    /// What the daemon as a whole is told by its configuration.
+    pub(crate) fn reconfigure(&self, config: &GatewayConfig) {
+        self.name.replace(config.name.as_str().into());
+        self.max_frame.set(config.max_frame);
+    }
+
+    /// The ports are these from now on, in this order.
+    pub(crate) fn set_ports(&self, ports: Vec<Rc<PortHandle>>) {
+        self.ports.replace(ports);
     }
 
     /// When it was made.
@@ -141,10 +160,11 @@ impl Connections {
 #[derive(Debug)]
 pub struct PortHandle {
     name: PortName,
-    device: String,
-    profile: Option<Profile>,
-    sequences: Vec<Sequence>,
+    epoch: Epoch,
+    config: RefCell<PortConfig>,
     line: Cell<LineSettings>,
+    /// The line settings that the configuration wants now, until the port's task has seen to it.
+    wanted_line: Cell<Option<LineSettings>>,
     /// The opened device, while its task is not at work on it.
     uart: RefCell<Option<Box<dyn Port>>>,
     hub: RefCell<Hub>,
@@ -156,13 +176,14 @@ pub struct PortHandle {
 }
 
 impl PortHandle {
-    fn new(config: &PortConfig, epoch: Epoch, now: Instant) -> PortHandle {
+    /// A port whose device is absent. Its offsets belong to this epoch.
+    pub(crate) fn new(config: &PortConfig, epoch: Epoch, now: Instant) -> PortHandle {
         PortHandle {
             name: config.name.clone(),
-            device: config.device.as_str().to_owned(),
-            profile: config.hub.profile.clone(),
-            sequences: Sequence::all(&config.hub.sequences),
+            epoch,
+            config: RefCell::new(config.clone()),
             line: Cell::new(config.line),
+            wanted_line: Cell::new(None),
             uart: RefCell::default(),
             hub: RefCell::new(Hub::new(config.hub.clone(), epoch)),
             clients: RefCell::default(),
@@ -178,19 +199,24 @@ impl PortHandle {
         &self.name
     }
 
+    /// Which life of the port its offsets belong to.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Its device spec.
-    pub fn device(&self) -> &str {
-        &self.device
+    pub fn device(&self) -> String {
+        self.config.borrow().device.as_str().to_owned()
     }
 
     /// How its interpreter is talked to; `None`: it has none that we know.
-    pub fn profile(&self) -> Option<&Profile> {
-        self.profile.as_ref()
+    pub fn profile(&self) -> Option<Profile> {
+        self.config.borrow().hub.profile.clone()
     }
 
     /// Its sequences, and those that every port has.
-    pub fn sequences(&self) -> &[Sequence] {
-        &self.sequences
+    pub fn sequences(&self) -> Vec<Sequence> {
+        Sequence::all(&self.config.borrow().hub.sequences)
     }
 
     /// The line settings in force, or those the device will be opened with.
@@ -266,6 +292,34 @@ impl PortHandle {
         look(&self.hub.borrow())
     }
 
+    /// What the configuration says of the port from now on. Another device is its keeper's business.
+    pub(crate) fn reconfigure(&self, now: Instant, config: &PortConfig) {
+        let before = self.config.replace(config.clone());
+        if before.line != config.line {
+            self.wanted_line.set(Some(config.line));
+            if self.uart.borrow().is_none() {
+                self.line.set(config.line);
+            }
+        }
+        self.with_hub(now, |hub| hub.reconfigure(now, config.hub.clone()));
+    }
+
+    /// The device is closed, and the one of this configuration is to be opened in its place.
+    pub(crate) fn change_device(&self, now: Instant, config: &PortConfig) {
+        self.wanted_line.set(None);
+        self.line.set(config.line);
+        let reason = format!(
+            "the configuration names another device, {}",
+            config.device.as_str()
+        );
+        self.with_hub(now, |hub| hub.handle_lost(now, &reason));
+    }
+
+    /// The line settings that the configuration wants and the device does not have yet; once.
+    pub(crate) fn take_wanted_line(&self) -> Option<LineSettings> {
+        self.wanted_line.take()
+    }
+
     /// [`Hub::reading_paused`].
     pub fn reading_paused(&self) -> bool {
         self.hub.borrow().reading_paused()
@@ -304,6 +358,11 @@ impl PortHandle {
     /// The daemon stops: nothing new is accepted, clients are told; what is queued is still carried out.
     pub fn shut_down(&self, now: Instant) {
         self.with_hub(now, |hub| hub.shut_down(now));
+    }
+
+    /// The port is no longer wanted: as [`PortHandle::shut_down`], except that clients are told so.
+    pub(crate) fn remove(&self, now: Instant) {
+        self.with_hub(now, |hub| hub.remove(now));
     }
 
     /// The port's task may end once nothing is left to do for anybody.

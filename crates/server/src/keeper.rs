@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, spawn_local};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uart_iface::SpecError;
 
-use crate::config::{DeviceSpec, PortConfig};
+use crate::config::{DeviceSpec, LogConfig, PortConfig};
 use crate::gateway::PortHandle;
 use crate::log::Logs;
 use crate::port_task::PortTask;
@@ -20,15 +21,19 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A port whose task is kept going.
 #[derive(Debug)]
 pub(crate) struct KeptPort {
+    handle: Rc<PortHandle>,
+    /// Ends the task at once.
+    cut: CancellationToken,
     /// The one task.
     task: TaskTracker,
     logs: RefCell<Logs>,
-    cut: CancellationToken,
+    /// The daemon waits for nothing any more.
+    all_cut: CancellationToken,
 }
 
 impl KeptPort {
-    /// Starts the logs and the task of this port. It ends when the port has [drained](PortHandle::drain) or `cut` is cancelled.
-    /// Must be called within the daemon's runtime.
+    /// Starts the logs and the task of this port, the task when those before it that had its device have closed it. It ends
+    /// when the port has [drained](PortHandle::drain) or `cut` is cancelled. Must be called within the daemon's runtime.
     ///
     /// # Errors
     /// None in practice: the device spec was understood before.
@@ -37,28 +42,87 @@ impl KeptPort {
         config: &PortConfig,
         gateway: &str,
         cut: &CancellationToken,
+        before: Vec<Closing>,
     ) -> Result<KeptPort, SpecError> {
         let device = &config.device;
+        let opens = device.device()?;
         // First the logs: how the device is opened is in them.
         let logs = Logs::start(&handle, &config.logs, gateway);
-        let first = PortTask::new(handle.clone(), device.device()?);
+        let (all_cut, cut) = (cut.clone(), cut.child_token());
         let task = TaskTracker::new();
-        task.spawn_local(keep(first, handle, device.clone(), cut.clone()));
+        if before.is_empty() {
+            let first = PortTask::new(handle.clone(), opens);
+            task.spawn_local(keep(first, handle.clone(), device.clone(), cut.clone()));
+        } else {
+            let (handle, device, cut) = (handle.clone(), device.clone(), cut.clone());
+            task.spawn_local(async move {
+                let closed = async {
+                    for closing in before {
+                        closing.0.wait().await;
+                    }
+                };
+                if cut.run_until_cancelled(closed).await.is_some() {
+                    keep(PortTask::new(handle.clone(), opens), handle, device, cut).await;
+                }
+            });
+        }
         task.close();
         Ok(KeptPort {
+            handle,
+            cut,
             task,
             logs: RefCell::new(logs),
-            cut: cut.clone(),
+            all_cut,
         })
+    }
+
+    /// The port.
+    pub(crate) fn handle(&self) -> &Rc<PortHandle> {
+        &self.handle
+    }
+
+    /// What is written down of it from now on.
+    pub(crate) fn set_logs(&self, logs: &[LogConfig]) {
+        self.logs.borrow_mut().set(logs);
     }
 
     /// Until the task has ended, the device is closed, and its logs are written to their end.
     pub(crate) async fn wait(&self) {
         self.task.wait().await;
         let ended = self.logs.borrow_mut().end();
-        ended.wait(&self.cut).await;
+        ended.wait(&self.all_cut).await;
+    }
+
+    /// The same, for whoever opens the device next.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing(self.task.clone())
+    }
+
+    /// Closes the device at once: what is queued to it is not written.
+    pub(crate) async fn cut(&self) {
+        self.cut.cancel();
+        self.wait().await;
+    }
+
+    /// Ends a port that is no longer wanted: its clients are told, and what is queued to the device is written for as
+    /// long as `limit`.
+    pub(crate) async fn leave(self, limit: Duration) {
+        self.handle.remove(Instant::now());
+        self.handle.drain();
+        if timeout(limit, self.wait()).await.is_err() {
+            self.cut().await;
+        }
+        let unwritten = self.handle.info().write_queue;
+        if unwritten > 0 {
+            tracing::warn!(port = %self.handle.name(), bytes = unwritten, "removed before the UART took them");
+        }
+        tracing::info!(port = %self.handle.name(), "port removed");
     }
 }
+
+/// Something that may still have a device open.
+#[derive(Debug, Clone)]
+pub(crate) struct Closing(TaskTracker);
 
 /// Runs a port's task, and another one if it panics.
 pub(crate) async fn keep(

@@ -16,7 +16,10 @@ mod keeper;
 mod listener;
 pub mod log;
 pub mod nudge;
+mod plan;
 mod port_task;
+pub mod reload;
+pub mod remote;
 mod scratch;
 pub mod stdio;
 mod supervisor;
@@ -24,4 +27,4 @@ pub mod telemetry;
 pub mod token_command;
 
 pub use listener::{BindError, Listening};
-pub use supervisor::{RunError, Shutdown, Summary, run, runtime};
+pub use supervisor::{Orders, ReadConfig, RunError, Summary, run, runtime};

@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use uart_iface::PortName;
 
@@ -101,15 +102,16 @@ pub enum BindError {
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: Bound,
+    socket: Rc<Bound>,
     address: ListenAddress,
     failing: Option<Failing>,
     /// Held for its end.
     _file: Option<SocketFile>,
 }
 
+/// The socket of a listener.
 #[derive(Debug)]
-enum Bound {
+pub(crate) enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -122,8 +124,8 @@ impl Listener {
     pub(crate) fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
         let (socket, address, file) = match address {
             ListenAddress::Tcp(wanted) => {
-                let (listener, bound) =
-                    bind_tcp(*wanted).map_err(|(doing, cause)| explain(address, doing, cause))?;
+                let (listener, bound) = bind_tcp(*wanted, false)
+                    .map_err(|(doing, cause)| explain(address, doing, cause))?;
                 (Bound::Tcp(listener), ListenAddress::Tcp(bound), None)
             }
             ListenAddress::Unix(path) => {
@@ -134,11 +136,43 @@ impl Listener {
             }
         };
         Ok(Listener {
-            socket,
+            socket: Rc::new(socket),
             address,
             failing: None,
             _file: file,
         })
+    }
+
+    /// Binds an address that only a listener of our own occupies, which is about to be closed: 0.0.0.0:8000 in the place
+    /// of 127.0.0.1:8000. Until then there are both.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub(crate) fn bind_in_place_of(
+        address: &ListenAddress,
+        leaving: &[Rc<Bound>],
+    ) -> Result<Listener, BindError> {
+        let ListenAddress::Tcp(wanted) = address else {
+            return Listener::bind(address);
+        };
+        // Only while we bind: whoever else comes finds the address in use.
+        let share = |on| leaving.iter().try_for_each(|socket| socket.share(on));
+        let bound = share(true).and_then(|()| bind_tcp(*wanted, true));
+        let unshared = share(false);
+        let (listener, bound) = bound
+            .and_then(|bound| unshared.map(|()| bound))
+            .map_err(|(doing, cause)| explain(address, doing, cause))?;
+        Ok(Listener {
+            socket: Rc::new(Bound::Tcp(listener)),
+            address: ListenAddress::Tcp(bound),
+            failing: None,
+            _file: None,
+        })
+    }
+
+    /// Its socket, which is closed when nobody holds it any more.
+    pub(crate) fn socket(&self) -> &Rc<Bound> {
+        &self.socket
     }
 
     /// Where it listens, with the port number the system chose.
@@ -149,7 +183,7 @@ impl Listener {
     /// The next client. What cannot be accepted now is waited for, and told once.
     pub(crate) async fn accept(&mut self) -> Stream {
         loop {
-            let accepted = match &self.socket {
+            let accepted = match &*self.socket {
                 Bound::Tcp(listener) => listener
                     .accept()
                     .await
@@ -188,6 +222,16 @@ impl Listener {
     }
 }
 
+impl Bound {
+    /// Whether another socket may be bound to the same TCP port.
+    fn share(&self, on: bool) -> Result<(), Failed> {
+        match self {
+            Bound::Tcp(listener) => share(&SockRef::from(listener), on),
+            Bound::Unix(_) => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "listening {} {}", self.protocol, self.address)?;
@@ -199,21 +243,27 @@ impl fmt::Display for Listening {
 
 type Failed = (&'static str, io::Error);
 
-fn bind_tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
+fn bind_tcp(address: SocketAddr, shared: bool) -> Result<(TcpListener, SocketAddr), Failed> {
     let socket =
         Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(|e| ("socket", e))?;
     // A restarted daemon must not wait for the last one's connections to be forgotten.
     socket
         .set_reuse_address(true)
         .map_err(|e| ("SO_REUSEADDR", e))?;
+    share(&socket, shared)?;
     socket.bind(&address.into()).map_err(|e| ("bind", e))?;
     socket.listen(BACKLOG).map_err(|e| ("listen", e))?;
+    share(&socket, false)?;
     socket
         .set_nonblocking(true)
         .map_err(|e| ("O_NONBLOCK", e))?;
     let listener = TcpListener::from_std(socket.into()).map_err(|e| ("register", e))?;
     let address = listener.local_addr().map_err(|e| ("getsockname", e))?;
     Ok((listener, address))
+}
+
+fn share(socket: &Socket, on: bool) -> Result<(), Failed> {
+    socket.set_reuse_port(on).map_err(|e| ("SO_REUSEPORT", e))
 }
 
 fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failed> {

@@ -3,18 +3,21 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use uart_iface::backend::found_devices;
 use uartnet_server::cli::{Cli, Command, Serve};
-use uartnet_server::config::{self, ConfigError, Given};
-use uartnet_server::{Listening, Shutdown, devices, run, runtime, stdio, telemetry};
+use uartnet_server::config::{self, ConfigError, Given, ListenAddress};
+use uartnet_server::remote::{self, RemoteError};
+use uartnet_server::{Listening, Orders, ReadConfig, devices, run, runtime, stdio, telemetry};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Some(Command::Check { file }) => check(file),
+        Some(Command::Reload { gateway }) => reload(gateway),
         Some(Command::Devices { json: true }) => print(&devices::json(&found_devices())),
         Some(Command::Devices { json: false }) => print(&devices::table(&found_devices())),
         Some(Command::Token { command }) => command.run().map(|()| ExitCode::SUCCESS),
@@ -47,17 +50,33 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// `uartd reload`.
+fn reload(gateway: &ListenAddress) -> anyhow::Result<ExitCode> {
+    let token = std::env::var("UART_TOKEN").ok();
+    match remote::reload(gateway, token.filter(|token| !token.is_empty())) {
+        Ok(changes) if changes.is_empty() => print("nothing has changed\n"),
+        Ok(changes) => print(&format!("{}\n", changes.join("\n"))),
+        Err(RemoteError::BadConfig(text)) => {
+            stdio::tell(&text);
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// `uartd` itself.
 fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     telemetry::start(arguments.log.clone());
-    let loaded = match config::load(&arguments.given()) {
+    let given = arguments.given();
+    let loaded = match config::load(&given) {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
     stdio::tell(&loaded.assumed());
     let runtime = runtime().context("cannot start")?;
     let ended = runtime.block_on(async {
-        let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
+        let orders = Orders::on_signals().context("cannot handle signals")?;
+        let read_again: ReadConfig = Arc::new(move || Ok(config::load(&given)?.config));
         let mut next_step_told = false;
         let listening = |line: &Listening| {
             if let Err(error) = stdio::print(&format!("{line}\n")) {
@@ -68,7 +87,7 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
                 next_step_told = true;
             }
         };
-        run(loaded.config.clone(), shutdown, listening).await?;
+        run(loaded.config.clone(), read_again, orders, listening).await?;
         Ok(ExitCode::SUCCESS)
     });
     // A disk that hangs was waited for already.
@@ -76,12 +95,9 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     ended
 }
 
-/// Shows a mistake in the configuration as it is, without a prefix that would move the marks.
+/// Shows what is wrong with the configuration.
 fn refuse(error: &ConfigError) -> anyhow::Result<ExitCode> {
-    match error {
-        ConfigError::Wrong(problems) => stdio::tell(&format!("{problems}\n")),
-        other => stdio::tell(&format!("uartd: {other}\n")),
-    }
+    stdio::tell(&error.told());
     Ok(if error.is_usage() {
         ExitCode::from(2)
     } else {

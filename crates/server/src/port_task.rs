@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
-use uart_iface::{ErrorCounters, OpenError, Port, PortError};
+use uart_iface::{ErrorCounters, LineSettings, OpenError, Port, PortError};
 use uartnet_hub::{Action, ActionDone, DeviceState, ReceiveErrors};
 
 use self::life::{Failed, Life, Waits};
@@ -95,6 +95,9 @@ impl PortTask {
     }
 
     fn open(&mut self) {
+        if let Some(line) = self.handle.take_wanted_line() {
+            self.life.handle_configured(line);
+        }
         let failed = match self.try_open() {
             Ok(()) => return,
             Err(error) => self.life.handle_failed(Instant::now(), &error),
@@ -386,6 +389,10 @@ impl Turn<'_> {
 
     fn act(&mut self, uart: &mut dyn Port) -> Result<Went, String> {
         let mut went = Went::Idle;
+        if let Some(line) = self.task.handle.take_wanted_line() {
+            went = Went::Busy;
+            self.follow_configuration(uart, line)?;
+        }
         for _ in 0..ACTIONS_A_TURN {
             let now = Instant::now();
             let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
@@ -407,15 +414,7 @@ impl Turn<'_> {
                 Err(error) => Err(error.to_string()),
             };
             match done {
-                Ok(ActionDone::Line(line)) => {
-                    self.task.life.handle_line(line);
-                    self.task.handle.set_line(line);
-                    // Flow control decides about it. If reading goes on again, another round must begin with it.
-                    let can_pause = uart.can_pause();
-                    self.task
-                        .handle
-                        .with_hub(now, |hub| hub.handle_can_pause(can_pause));
-                }
+                Ok(ActionDone::Line(line)) => self.handle_line(now, uart, line),
                 Ok(ActionDone::Outputs(outputs)) => {
                     self.task.life.handle_outputs(outputs);
                     if !in_sequence {
@@ -430,6 +429,40 @@ impl Turn<'_> {
                 .drive(now, |hub| hub.handle_action_done(now, done));
         }
         Ok(Went::Limit)
+    }
+
+    /// The configuration wants other line settings.
+    fn follow_configuration(
+        &mut self,
+        uart: &mut dyn Port,
+        wanted: LineSettings,
+    ) -> Result<(), String> {
+        self.task.life.handle_configured(wanted);
+        let line = match uart.apply(wanted) {
+            Ok(line) => line,
+            Err(error @ PortError::Gone { .. }) => return Err(self.gone("an action", error)),
+            Err(error) => {
+                tracing::warn!(port = %self.task.handle.name(), line = %wanted, %error, "line settings not applied");
+                return Ok(());
+            }
+        };
+        let now = Instant::now();
+        self.handle_line(now, uart, line);
+        self.task
+            .handle
+            .drive(now, |hub| hub.handle_line(now, line));
+        Ok(())
+    }
+
+    /// The device has these line settings now.
+    fn handle_line(&mut self, now: Instant, uart: &mut dyn Port, line: LineSettings) {
+        self.task.life.handle_line(line);
+        self.task.handle.set_line(line);
+        // Flow control decides about it. If reading goes on again, another round must begin with it.
+        let can_pause = uart.can_pause();
+        self.task
+            .handle
+            .with_hub(now, |hub| hub.handle_can_pause(can_pause));
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {

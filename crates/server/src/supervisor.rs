@@ -1,55 +1,65 @@
-//! Starts everything, and stops everything: no more clients, sessions told, what is queued drained, the rest cut and
-//! counted. Not what any of the parts does.
+//! Starts everything, puts another configuration in force, and stops everything: no more clients, sessions told, what is
+//! queued drained, the rest cut and counted. Not what any of the parts does.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::task::{spawn_blocking, spawn_local};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uart_iface::SpecError;
+use uart_iface::{PortName, SpecError};
 use uartnet_hub::Epoch;
 
 use crate::access::{Audit, Clock, Event, Gate, Rules, TokenFileError, keep_fresh};
-use crate::admission::{Admission, Offer};
-use crate::config::{Config, ListenerConfig};
+use crate::admission::{Admission, Limits, Offer};
+use crate::config::{
+    Config, ConfigError, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, collide,
+};
 use crate::conn_task::Ending;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PortHandle};
 use crate::keeper::KeptPort;
-use crate::listener::{BindError, Listener, Listening};
+use crate::listener::{BindError, Bound, Listener, Listening};
+use crate::plan::{ListenerFate, Plan, PortChange};
+use crate::reload;
 
-/// How the daemon is told to stop: once, and once more.
+/// What the daemon is told to do from outside of it: by signals, or by a test.
 #[derive(Debug, Clone, Default)]
-pub struct Shutdown {
+pub struct Orders {
     /// Stop gracefully.
     pub stop: CancellationToken,
     /// Stop at once.
     pub cut: CancellationToken,
+    /// Read the configuration again.
+    pub reload: Arc<Notify>,
 }
 
-impl Shutdown {
-    /// The first SIGTERM or SIGINT stops gracefully, the second cuts. Must be called within [`runtime`].
+impl Orders {
+    /// The first SIGTERM or SIGINT stops gracefully, the second cuts; SIGHUP reloads. Must be called within [`runtime`].
     ///
     /// # Errors
     /// The operating system refused a handler.
-    pub fn on_signals() -> io::Result<Shutdown> {
-        let shutdown = Shutdown::default();
+    pub fn on_signals() -> io::Result<Orders> {
+        let orders = Orders::default();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let (stop, cut) = (shutdown.stop.clone(), shutdown.cut.clone());
+        let Orders { stop, cut, reload } = orders.clone();
         spawn_local(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                     _ = hang_up.recv() => {
-                        tracing::warn!("SIGHUP: the configuration cannot be reloaded yet; restart to change it");
+                        reload.notify_one();
                         continue;
                     }
                 }
@@ -59,9 +69,12 @@ impl Shutdown {
                 stop.cancel();
             }
         });
-        Ok(shutdown)
+        Ok(orders)
     }
 }
+
+/// How the configuration is read again. It may take its time: it runs on a thread of its own.
+pub type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// What a stop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,24 +114,63 @@ pub fn runtime() -> io::Result<LocalRuntime> {
         .build_local(LocalOptions::default())
 }
 
-/// Runs the gateway until it has stopped. `listening` is called once for each listener, as soon as all accept.
-/// Must run in [`runtime`] or in a [`tokio::task::LocalSet`].
+/// Runs the gateway until it has stopped. `listening` is called once for each listener, as soon as it accepts: at first
+/// when all do, and again for those that a reload adds. Must run in [`runtime`] or in a [`tokio::task::LocalSet`].
 ///
 /// # Errors
 /// It could not start; nothing is left running then. A device that is absent is no error.
 pub async fn run(
     config: Config,
-    shutdown: Shutdown,
+    read_again: ReadConfig,
+    orders: Orders,
     mut listening: impl FnMut(&Listening),
 ) -> Result<Summary, RunError> {
-    let daemon = Daemon::start(config, &shutdown, &mut listening)?;
-    let asked = tokio::select! {
-        () = shutdown.stop.cancelled() => "stopping",
-        () = shutdown.cut.cancelled() => "stopping at once",
+    let mut daemon = Daemon::start(config, &orders, &mut listening)?;
+    let asked = loop {
+        let gateway = daemon.gateway.clone();
+        tokio::select! {
+            () = orders.stop.cancelled() => break "stopping",
+            () = orders.cut.cancelled() => break "stopping at once",
+            () = orders.reload.notified() => {}
+            () = gateway.reloads().asked() => {}
+        }
+        // Whoever asks from now on means a file that may be newer.
+        let tickets = gateway.reloads().take();
+        let read = read_on_a_thread(&read_again);
+        let outcome = match orders.stop.run_until_cancelled(read).await {
+            Some(Ok(config)) => daemon.reload(config, &mut listening).await,
+            Some(Err(why)) => Err(why),
+            None => Err("uartd: the gateway is stopping\n".to_owned()),
+        };
+        tell(&outcome);
+        for ticket in tickets {
+            ticket.answer(outcome.clone());
+        }
     };
     tracing::info!(connections = daemon.admission.served(), "{asked}");
-    shutdown.stop.cancel();
+    orders.stop.cancel();
     Ok(daemon.stop().await)
+}
+
+/// A file may be on a disk that sleeps; the UARTs are not to wait for it.
+async fn read_on_a_thread(read: &ReadConfig) -> Result<Config, String> {
+    let read = read.clone();
+    match spawn_blocking(move || read()).await {
+        Ok(read) => read.map_err(|error| error.told()),
+        Err(error) => Err(format!("uartd: internal error: {error}\n")),
+    }
+}
+
+fn tell(outcome: &reload::Outcome) {
+    match outcome {
+        Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
+        Ok(changes) => {
+            for change in changes {
+                tracing::info!("reloaded: {change}");
+            }
+        }
+        Err(why) => tracing::error!("not reloaded, nothing has changed:\n{}", why.trim_end()),
+    }
 }
 
 /// Everything that runs.
@@ -126,8 +178,12 @@ struct Daemon {
     config: Config,
     gateway: Rc<Gateway>,
     admission: Rc<Admission>,
+    /// In the order of the configuration.
     ports: Vec<KeptPort>,
+    /// In the order of the configuration.
     listeners: Vec<RunningListener>,
+    /// Ports that are no longer wanted, as long as they drain.
+    leaving: TaskTracker,
     ending: Ending,
 }
 
@@ -135,17 +191,17 @@ impl Daemon {
     /// Binds, opens and accepts.
     fn start(
         config: Config,
-        shutdown: &Shutdown,
+        orders: &Orders,
         listening: &mut dyn FnMut(&Listening),
     ) -> Result<Daemon, RunError> {
         let mut bound = Vec::new();
         for wanted in &config.listeners {
-            bound.push((Listener::bind(&wanted.address)?, wanted.clone()));
+            bound.push((Listener::bind(&wanted.address)?, wanted));
         }
         let gateway = Rc::new(Gateway::new(&config, new_epoch(), Instant::now()));
         let ending = Ending {
-            stop: shutdown.stop.clone(),
-            cut: shutdown.cut.child_token(),
+            stop: orders.stop.clone(),
+            cut: orders.cut.child_token(),
         };
         let gate = gate(&config, &gateway)?;
         let mut ports = Vec::new();
@@ -155,39 +211,206 @@ impl Daemon {
                 port,
                 &config.gateway.name,
                 &ending.cut,
+                Vec::new(),
             )?);
         }
-        let admission = Rc::new(Admission::new(gate.clone(), config.gateway.max_connections));
+        let admission = Rc::new(Admission::new(gate.clone(), limits(&config.gateway)));
         let fresh = keep_fresh(gate.clone());
         let cut = ending.cut.clone();
         spawn_local(async move { cut.run_until_cancelled(fresh).await });
-        let mut listeners = Vec::new();
-        for (listener, config) in bound {
-            warn_insecure(&gate, &config);
-            listening(&Listening {
-                protocol: config.endpoint.name(),
-                address: listener.address().clone(),
-                port: config.port.clone(),
-            });
-            listeners.push(RunningListener::start(
-                listener, config, &admission, &ending,
-            ));
-        }
+        let listeners = bound.into_iter().map(|(listener, config)| {
+            warn_insecure(&gate, config);
+            let listener = RunningListener::start(listener, config, &admission, &ending);
+            listening(&listener.listening());
+            listener
+        });
         Ok(Daemon {
+            listeners: listeners.collect(),
             config,
             gateway,
             admission,
             ports,
-            listeners,
+            leaving: TaskTracker::new(),
             ending,
         })
     }
 
+    /// Puts another configuration in force. Says what that changed; if it is refused, nothing has changed.
+    async fn reload(
+        &mut self,
+        new: Config,
+        listening: &mut dyn FnMut(&Listening),
+    ) -> reload::Outcome {
+        let plan = Plan::new(&self.config, &new);
+        // Everything that can be refused comes first.
+        if let Some(key) = ["tokens", "audit"]
+            .into_iter()
+            .find(|key| plan.gateway.has(key))
+        {
+            return Err(format!(
+                "uartd: \"{key}\" in [gateway] has changed, which takes a restart of uartd\n"
+            ));
+        }
+        let bound = self
+            .bind(&plan, &new)
+            .map_err(|error| format!("uartd: {error}\n"))?;
+        let identities = identities(&new.ports).map_err(|error| format!("uartd: {error}\n"))?;
+
+        self.gateway.reconfigure(&new.gateway);
+        self.admission.set_limits(limits(&new.gateway));
+        self.admission.gate().set_rules(rules(&new.gateway));
+        self.change_ports(&plan, &new, &identities).await;
+        self.change_listeners(&plan, &new, bound, listening);
+        self.config = new;
+        Ok(plan.sentences())
+    }
+
+    /// Binds every listener that is new.
+    fn bind(&self, plan: &Plan, new: &Config) -> Result<Vec<Option<Listener>>, BindError> {
+        let bind = |address: &ListenAddress| match Listener::bind(address) {
+            Err(in_use @ BindError::InUse { .. }) => {
+                let leaving = plan
+                    .listeners_gone
+                    .iter()
+                    .map(|(at, _)| &self.listeners[*at]);
+                let ours: Vec<_> = leaving
+                    .filter(|old| collide(&old.address, address))
+                    .filter_map(|old| old.socket.upgrade())
+                    .collect();
+                if ours.is_empty() {
+                    return Err(in_use);
+                }
+                Listener::bind_in_place_of(address, &ours)
+            }
+            bound => bound,
+        };
+        let fates = plan.listeners.iter().zip(&new.listeners);
+        fates
+            .map(|((fate, _), wanted)| match fate {
+                ListenerFate::Kept(..) => Ok(None),
+                ListenerFate::New => bind(&wanted.address).map(Some),
+            })
+            .collect()
+    }
+
+    /// Puts the ports in force. A port that stays keeps its clients and its history, also with another device.
+    async fn change_ports(&mut self, plan: &Plan, new: &Config, identities: &[Option<String>]) {
+        let mut before: HashMap<PortName, KeptPort> = std::mem::take(&mut self.ports)
+            .into_iter()
+            .map(|port| (port.handle().name().clone(), port))
+            .collect();
+        let mut closing = Vec::new();
+        for change in &plan.ports {
+            match change {
+                PortChange::Gone(name) => {
+                    if let Some(port) = before.remove(name) {
+                        let old = self.config.ports.iter().find(|it| &it.name == name);
+                        let device = old.and_then(|port| port.device.device().ok());
+                        let identity = device.and_then(|device| device.identity());
+                        closing.push((identity, port.closing()));
+                        self.leaving.spawn_local(port.leave(new.gateway.drain));
+                    }
+                }
+                PortChange::Changed(name, keys) if keys.has("device") => {
+                    if let Some(port) = before.get(name) {
+                        port.cut().await;
+                    }
+                }
+                PortChange::Changed(..) | PortChange::New(_) => {}
+            }
+        }
+        let now = Instant::now();
+        for (config, identity) in new.ports.iter().zip(identities) {
+            let change = plan
+                .ports
+                .iter()
+                .find(|change| change.port() == &config.name);
+            let kept = before.remove(&config.name);
+            let (handle, opens) = match (kept, change) {
+                (Some(port), None) => {
+                    self.ports.push(port);
+                    continue;
+                }
+                (Some(port), Some(PortChange::Changed(_, keys))) => {
+                    port.handle().reconfigure(now, config);
+                    if keys.has("log") && !keys.has("device") {
+                        port.set_logs(&config.logs);
+                    }
+                    if !keys.has("device") {
+                        self.ports.push(port);
+                        continue;
+                    }
+                    port.handle().change_device(now, config);
+                    (port.handle().clone(), config)
+                }
+                _ => (Rc::new(PortHandle::new(config, new_epoch(), now)), config),
+            };
+            let theirs = closing
+                .iter()
+                .filter(|(other, _)| other.is_some() && other == identity);
+            let before = theirs.map(|(_, closing)| closing.clone()).collect();
+            match KeptPort::start(handle, opens, &new.gateway.name, &self.ending.cut, before) {
+                Ok(port) => self.ports.push(port),
+                // It was understood before.
+                Err(error) => {
+                    tracing::error!(port = %config.name, %error, "the port is not served")
+                }
+            }
+        }
+        let handles = self.ports.iter().map(|port| port.handle().clone());
+        self.gateway.set_ports(handles.collect());
+    }
+
+    /// Puts the listeners in force. Whoever came by a listener that stays is not concerned.
+    fn change_listeners(
+        &mut self,
+        plan: &Plan,
+        new: &Config,
+        bound: Vec<Option<Listener>>,
+        listening: &mut dyn FnMut(&Listening),
+    ) {
+        let mut before: Vec<Option<RunningListener>> = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .map(Some)
+            .collect();
+        for (((fate, _), config), bound) in plan.listeners.iter().zip(&new.listeners).zip(bound) {
+            let kept = match fate {
+                ListenerFate::Kept(at, keys) => before[*at].take().map(|it| (it, keys)),
+                ListenerFate::New => None,
+            };
+            match (kept, bound) {
+                (Some((listener, keys)), _) => {
+                    listener.offer(config);
+                    if !keys.is_empty() {
+                        warn_insecure(self.admission.gate(), config);
+                    }
+                    if keys.has("protocol") || keys.has("port") {
+                        listening(&listener.listening());
+                    }
+                    self.listeners.push(listener);
+                }
+                (None, Some(bound)) => {
+                    warn_insecure(self.admission.gate(), config);
+                    let listener =
+                        RunningListener::start(bound, config, &self.admission, &self.ending);
+                    listening(&listener.listening());
+                    self.listeners.push(listener);
+                }
+                (None, None) => {}
+            }
+        }
+        for gone in before.into_iter().flatten() {
+            gone.leave(new.gateway.drain);
+        }
+    }
+
     /// Lets clients and UARTs have what they are owed, for as long as that may take, and ends the rest.
     async fn stop(self) -> Summary {
+        self.gateway.reloads().end();
         for listener in &self.listeners {
             listener.closed().await;
         }
+        self.leaving.close();
         let drained = timeout(self.config.gateway.drain, self.drain());
         let drained = self.ending.cut.run_until_cancelled(drained).await;
         if !matches!(drained, Some(Ok(()))) {
@@ -198,6 +421,7 @@ impl Daemon {
         for port in &self.ports {
             port.wait().await;
         }
+        self.leaving.wait().await;
         self.account()
     }
 
@@ -214,6 +438,7 @@ impl Daemon {
         for port in &self.ports {
             port.wait().await;
         }
+        self.leaving.wait().await;
     }
 
     fn account(&self) -> Summary {
@@ -245,10 +470,7 @@ impl Daemon {
 /// The gate that this configuration wants.
 fn gate(config: &Config, gateway: &Rc<Gateway>) -> Result<Rc<Gate>, RunError> {
     let config = &config.gateway;
-    let rules = Rules {
-        hello_timeout: config.hello_timeout,
-        max_unauthenticated: config.max_unauthenticated,
-    };
+    let rules = rules(config);
     let audit = Audit::open(config.audit.clone())?;
     let tokens = config.tokens.clone();
     let gate = Gate::new(gateway.clone(), Clock::System, rules, tokens, audit)?;
@@ -277,8 +499,16 @@ fn warn_insecure(gate: &Gate, config: &ListenerConfig) {
     gate.audit().record(SystemTime::now(), &event);
 }
 
-/// A listener that accepts, until the daemon stops.
+/// A listener that accepts, until it or the daemon ends.
 struct RunningListener {
+    /// Where, with the port number the system chose.
+    address: ListenAddress,
+    /// For as long as it accepts.
+    socket: Weak<Bound>,
+    /// What it offers to whoever comes next.
+    offer: Rc<RefCell<Rc<Offer>>>,
+    /// For it and whoever came by it.
+    ending: Ending,
     /// The one task.
     accepting: TaskTracker,
 }
@@ -286,32 +516,90 @@ struct RunningListener {
 impl RunningListener {
     fn start(
         listener: Listener,
-        config: ListenerConfig,
+        config: &ListenerConfig,
         admission: &Rc<Admission>,
         ending: &Ending,
     ) -> RunningListener {
-        let offer = Rc::new(Offer { config });
-        let accepting = TaskTracker::new();
-        accepting.spawn_local(accept(listener, offer, admission.clone(), ending.clone()));
-        accepting.close();
-        RunningListener { accepting }
+        let running = RunningListener {
+            address: listener.address().clone(),
+            socket: Rc::downgrade(listener.socket()),
+            offer: Rc::new(RefCell::new(Rc::new(Offer::new(config)))),
+            ending: Ending {
+                stop: ending.stop.child_token(),
+                cut: ending.cut.child_token(),
+            },
+            accepting: TaskTracker::new(),
+        };
+        let (offer, ending) = (running.offer.clone(), running.ending.clone());
+        running
+            .accepting
+            .spawn_local(accept(listener, offer, admission.clone(), ending));
+        running.accepting.close();
+        running
+    }
+
+    fn listening(&self) -> Listening {
+        let offer = self.offer.borrow();
+        Listening {
+            protocol: offer.config.endpoint.name(),
+            address: self.address.clone(),
+            port: offer.config.port.clone(),
+        }
+    }
+
+    /// Offers this to whoever comes from now on.
+    fn offer(&self, config: &ListenerConfig) {
+        self.offer.replace(Rc::new(Offer::new(config)));
     }
 
     /// Until it no longer accepts.
     async fn closed(&self) {
         self.accepting.wait().await;
     }
+
+    /// It is no longer wanted: nobody is accepted, and whoever came by it is asked to leave, and after `limit` cut off.
+    fn leave(self, limit: Duration) {
+        let Ending { stop, cut } = self.ending;
+        stop.cancel();
+        spawn_local(async move {
+            if cut.run_until_cancelled(sleep(limit)).await.is_some() {
+                cut.cancel();
+            }
+        });
+    }
 }
 
 async fn accept(
     mut listener: Listener,
-    offer: Rc<Offer>,
+    offer: Rc<RefCell<Rc<Offer>>>,
     admission: Rc<Admission>,
     ending: Ending,
 ) {
     while let Some(stream) = ending.stop.run_until_cancelled(listener.accept()).await {
+        let offer = offer.borrow().clone();
         admission.admit(stream, &offer, &ending);
     }
+}
+
+fn rules(config: &GatewayConfig) -> Rules {
+    Rules {
+        hello_timeout: config.hello_timeout,
+        max_unauthenticated: config.max_unauthenticated,
+    }
+}
+
+fn limits(config: &GatewayConfig) -> Limits {
+    Limits {
+        connections: config.max_connections,
+    }
+}
+
+/// Which device each port has, where it can be opened only once.
+fn identities(ports: &[PortConfig]) -> Result<Vec<Option<String>>, SpecError> {
+    ports
+        .iter()
+        .map(|port| Ok(port.device.device()?.identity()))
+        .collect()
 }
 
 /// An epoch no earlier start has had: the hash keys that std draws from the operating system, mixed with the time.

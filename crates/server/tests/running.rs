@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -17,7 +18,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 use uartnet_server::config::{Config, Given, ListenAddress, load};
 use uartnet_server::endpoint::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
-use uartnet_server::{BindError, Listening, RunError, Shutdown, Summary, run, runtime};
+use uartnet_server::{BindError, Listening, Orders, ReadConfig, RunError, Summary, run, runtime};
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -25,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A daemon that is running.
 struct Daemon {
     listening: Vec<Listening>,
-    shutdown: Shutdown,
+    orders: Orders,
     ended: JoinHandle<Result<Summary, RunError>>,
 }
 
@@ -36,10 +37,10 @@ impl Daemon {
     }
 
     async fn start_with(config: Config) -> Daemon {
-        let shutdown = Shutdown::default();
+        let orders = Orders::default();
         let expected = config.listeners.len();
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let ended = spawn_local(run(config, shutdown.clone(), move |line| {
+        let ended = spawn_local(run(config, never_again(), orders.clone(), move |line| {
             tell.send(line.clone()).unwrap()
         }));
         let mut listening = Vec::new();
@@ -48,7 +49,7 @@ impl Daemon {
         }
         Daemon {
             listening,
-            shutdown,
+            orders,
             ended,
         }
     }
@@ -65,7 +66,7 @@ impl Daemon {
     }
 
     async fn stop(self) -> Summary {
-        self.shutdown.stop.cancel();
+        self.orders.stop.cancel();
         self.end().await
     }
 
@@ -76,6 +77,11 @@ impl Daemon {
             .unwrap()
             .unwrap()
     }
+}
+
+/// A daemon whose configuration is not read again.
+fn never_again() -> ReadConfig {
+    Arc::new(|| panic!("nobody asked for a reload"))
 }
 
 fn config(ports: &[&str], listen: &[&str]) -> Config {
@@ -419,7 +425,7 @@ fn a_graceful_stop_delivers_what_was_asked_and_refuses_new_clients() {
                 break;
             }
         }
-        daemon.shutdown.stop.cancel();
+        daemon.orders.stop.cancel();
         let answer = read_frame(&mut client).await.unwrap();
         assert!(!answer.starts_with("error: "), "{answer}");
         let mut last = String::new();
@@ -486,7 +492,7 @@ fn what_is_queued_to_a_uart_is_written_before_a_stop() {
         leaves.write_all(&frame(&"y".repeat(6000))).await.unwrap();
         counts(&daemon, "bytes_written", |count| count > 0).await;
         drop(leaves);
-        daemon.shutdown.stop.cancel();
+        daemon.orders.stop.cancel();
         let answer = read_frame(&mut stays).await.unwrap();
         assert_eq!(answer, "Server notification: data received");
         drop(stays);
@@ -521,8 +527,8 @@ fn a_second_signal_cuts_at_once() {
         let mut client = daemon.client().await;
         assert!(!ask(&mut client, "ID?").await.starts_with("error: "));
         client.write_all(b"12_SLEEP 1500").await.unwrap();
-        daemon.shutdown.stop.cancel();
-        daemon.shutdown.cut.cancel();
+        daemon.orders.stop.cancel();
+        daemon.orders.cut.cancel();
         daemon.end().await;
     });
 }
@@ -535,7 +541,7 @@ fn an_address_in_use_is_told_and_nothing_is_left_running() {
             &["sim0=sim:interpreter"],
             &[&format!("uartnet={}", daemon.address())],
         );
-        let error = run(config, Shutdown::default(), |_| {
+        let error = run(config, never_again(), Orders::default(), |_| {
             panic!("it must not listen")
         })
         .await

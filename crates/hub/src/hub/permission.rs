@@ -17,9 +17,18 @@ impl Hub {
             .filter(|client| !client.is_cut())
             .ok_or(Refusal::NotAttached)?;
         if self.shutting_down {
-            Err(Refusal::Shutdown)
+            Err(self.stopping())
         } else {
             Ok(client)
+        }
+    }
+
+    /// Why nothing is accepted while the port shuts down.
+    pub(super) fn stopping(&self) -> Refusal {
+        if self.removed {
+            Refusal::Removed
+        } else {
+            Refusal::Shutdown
         }
     }
 

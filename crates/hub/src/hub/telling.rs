@@ -22,6 +22,11 @@ impl Hub {
         id: ClientId,
         limit: usize,
     ) -> Option<Notice> {
+        let stopped = if self.removed {
+            CloseReason::Removed
+        } else {
+            CloseReason::Shutdown
+        };
         let client = self.clients.get_mut(&id)?;
         if let Some(end) = client.pop_end() {
             return Some(end);
@@ -47,7 +52,7 @@ impl Hub {
                     || self.asks.has(id)
                     || self.sequencer.has(id)
                     || self.writers.has_queued(client.writer);
-                (!owed).then_some(CloseReason::Shutdown)
+                (!owed).then_some(stopped)
             }
             Closing::No | Closing::Told => None,
         };

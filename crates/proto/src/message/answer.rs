@@ -24,6 +24,8 @@ pub enum Answer {
     Reply(Reply),
     /// `done`: the answer to set, signals, break, purge, run, lease, cancel.
     Done(Done),
+    /// `reloaded`: the answer to reload.
+    Reloaded(Reloaded),
     /// `pong`: the answer to ping.
     Pong(Pong),
     /// `error`: the answer to anything that was refused or failed.
@@ -47,6 +49,7 @@ kinds! {
     "closed" => Closed,
     "reply" => Reply,
     "done" => Done,
+    "reloaded" => Reloaded,
     "pong" => Pong,
     "error" => Error,
     "records" => Records,
@@ -236,6 +239,13 @@ pub struct StepTime {
     pub at_us: u64,
     /// How long it took, in microseconds.
     pub took_us: u64,
+}
+
+/// `{"reloaded":["port board0 changed: write"]}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What has changed, one sentence each; empty: nothing.
+    pub reloaded: Vec<String>,
 }
 
 /// `{"pong":7}`

@@ -81,6 +81,8 @@ error_codes! {
     NoSequence = "no-sequence",
     /// No log of the port can be read.
     NoLog = "no-log",
+    /// The configuration that was to be read again is wrong, or cannot be put in force.
+    BadConfig = "bad-config",
     /// The ask was taken back.
     Cancelled = "cancelled",
     /// The gateway stops.

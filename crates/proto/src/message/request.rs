@@ -33,6 +33,8 @@ pub enum Request {
     Run(Run),
     /// `lease`: take, release or steal the write lease of the open port.
     Lease(Lease),
+    /// `reload`: read the configuration again.
+    Reload(Reload),
     /// `ping`: is anybody there.
     Ping(Ping),
     /// `log`: what was written down of a port.
@@ -57,6 +59,7 @@ kinds! {
     "purge" => Purge,
     "run" => Run,
     "lease" => Lease,
+    "reload" => Reload,
     "ping" => Ping,
     "log" => Log,
     "status" => Status,
@@ -267,6 +270,13 @@ pub enum LeaseAction {
     Release,
     /// Take it from whoever has it.
     Steal,
+}
+
+/// `{"reload":"config"}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// What to read again; `config` is all there is.
+    pub reload: String,
 }
 
 /// `{"ping":7}`

@@ -173,6 +173,11 @@ impl Gate {
 
     // --- commands
 
+    /// Deals by these rules with whoever connects from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.set(rules);
+    }
+
     /// Somebody has connected. `identity` is what is known of them without a word of theirs.
     ///
     /// # Errors

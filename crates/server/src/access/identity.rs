@@ -71,6 +71,17 @@ impl Grant {
             Grant::Ports { access, scope } => scope.contains(port).then_some(*access),
         }
     }
+
+    /// The access to everything, ports that may yet come included; `None`: some things do not exist for them.
+    pub fn everywhere(&self) -> Option<Access> {
+        match self {
+            Grant::Ports {
+                access,
+                scope: Scope::All,
+            } => Some(*access),
+            Grant::Ports { .. } | Grant::Nothing => None,
+        }
+    }
 }
 
 impl Scope {

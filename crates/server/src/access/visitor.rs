@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use uart_iface::{ErrorCounters, LineSettings, PortName};
 use uartnet_hub::{
-    Access, Attach, Attached, Epoch, HubInfo, OnLag, Profile, ReadFrom, Right, Sequence,
+    Access, Attach, Attached, Epoch, HubInfo, OnLag, Profile, ReadFrom, Refusal, Right, Sequence,
 };
 
 use super::audit::{Event, Who};
@@ -20,6 +20,7 @@ use super::token::NotInForce;
 use crate::gateway::{ConnectionCounters, PortClient, PortHandle};
 use crate::log::{LogCounters, NoPage, PageSlot, Query};
 use crate::nudge::Nudge;
+use crate::reload::Ticket;
 
 /// A token's end is looked at at least this often: dates can be set, and instants stand still while a machine sleeps.
 const LOOK_AT_DATE: Duration = Duration::from_secs(60);
@@ -125,7 +126,7 @@ impl Visitor {
     // --- getters
 
     /// The gateway's name.
-    pub fn gateway_name(&self) -> &str {
+    pub fn gateway_name(&self) -> Rc<str> {
         self.gate.gateway().name()
     }
 
@@ -134,7 +135,7 @@ impl Visitor {
         self.gate.gateway().epoch()
     }
 
-    /// The largest frame accepted or sent, in bytes.
+    /// The largest frame accepted or sent, in bytes, on a connection that begins now.
     pub fn max_frame(&self) -> usize {
         self.gate.gateway().max_frame()
     }
@@ -152,6 +153,21 @@ impl Visitor {
     /// How long the daemon has lived.
     pub fn uptime(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.gate.gateway().began())
+    }
+
+    /// Asks for the configuration to be read again.
+    ///
+    /// # Errors
+    /// [`Refusal::Access`]: it needs admin access to everything.
+    pub fn reload(&self) -> Result<Rc<Ticket>, Refusal> {
+        let has = self.identity.borrow().grant.everywhere();
+        if has < Some(Access::Admin) {
+            return Err(Refusal::Access {
+                needed: Access::Admin,
+                has: has.unwrap_or(Access::Read),
+            });
+        }
+        Ok(self.gate.gateway().reloads().ask(&self.nudge))
     }
 
     /// Where they are, for logs.
@@ -362,18 +378,23 @@ impl AllowedPort {
         self.port.name()
     }
 
+    /// Which life of the port its offsets belong to.
+    pub fn epoch(&self) -> Epoch {
+        self.port.epoch()
+    }
+
     /// Its device spec.
-    pub fn device(&self) -> &str {
+    pub fn device(&self) -> String {
         self.port.device()
     }
 
     /// [`PortHandle::profile`].
-    pub fn profile(&self) -> Option<&Profile> {
+    pub fn profile(&self) -> Option<Profile> {
         self.port.profile()
     }
 
     /// Its sequences, and those that every port has.
-    pub fn sequences(&self) -> &[Sequence] {
+    pub fn sequences(&self) -> Vec<Sequence> {
         self.port.sequences()
     }
 

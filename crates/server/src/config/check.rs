@@ -557,7 +557,7 @@ fn insecure_wrong(
 }
 
 /// Whether the system would refuse to bind the second of these.
-fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
+pub(crate) fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
     let (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) = (one, other) else {
         return one == other;
     };

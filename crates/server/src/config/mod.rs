@@ -27,6 +27,7 @@ use crate::endpoint::EndpointKind;
 use crate::log::Keep;
 
 pub(crate) use argument::SETTINGS;
+pub(crate) use check::collide;
 pub use load::{DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded, load};
 pub use problem::{ConfigError, Problems};
 
@@ -197,6 +198,16 @@ pub enum ListenAddress {
 /// A device spec that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSpec(String);
+
+impl ListenAddress {
+    /// `IP:PORT`, `:PORT` or `unix:PATH`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub fn parse(text: &str) -> Result<ListenAddress, String> {
+        values::address(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
+    }
+}
 
 impl DeviceSpec {
     /// Checks that the spec can be understood; whether the device is there is not asked.

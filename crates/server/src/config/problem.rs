@@ -51,6 +51,14 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// All there is to say to a person, in lines. Problems stand as they are, without a prefix that would move the marks.
+    pub fn told(&self) -> String {
+        match self {
+            ConfigError::Wrong(problems) => format!("{problems}\n"),
+            other => format!("uartd: {other}\n"),
+        }
+    }
+
     /// Whether all of it stands on the command line, so that it is a mistake in usage.
     pub fn is_usage(&self) -> bool {
         match self {

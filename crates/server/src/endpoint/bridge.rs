@@ -227,7 +227,7 @@ impl Bridge {
             CloseReason::Unread { notices } => {
                 self.refuse(&format!("it left {notices} notices unread"));
             }
-            CloseReason::Shutdown => self.handle_stop(),
+            CloseReason::Shutdown | CloseReason::Removed => self.handle_stop(),
         }
     }
 

@@ -58,7 +58,7 @@ impl Logs {
             identity: Identity {
                 gateway: gateway.to_owned(),
                 port: port.name().to_string(),
-                device: port.device().to_owned(),
+                device: port.device(),
                 epoch: port.info().epoch.to_string(),
             },
             port: port.clone(),

@@ -116,6 +116,12 @@ impl Life {
         before.filter(|before| *before != identity)
     }
 
+    /// Its configuration gives it these settings from now on.
+    pub(super) fn handle_configured(&mut self, line: LineSettings) {
+        self.configured = line;
+        self.line = line;
+    }
+
     /// Its settings were changed.
     pub(super) fn handle_line(&mut self, line: LineSettings) {
         self.line = line;

@@ -87,7 +87,7 @@ impl From<&Refusal> for Failure {
             Refusal::NoSequence { .. } => ErrorCode::NoSequence,
             Refusal::TooLong { .. } => ErrorCode::BadMessage,
             Refusal::NotAttached => ErrorCode::NotOpen,
-            Refusal::Shutdown => ErrorCode::Shutdown,
+            Refusal::Shutdown | Refusal::Removed => ErrorCode::Shutdown,
         };
         Failure::new(code, refusal.to_string())
     }

@@ -36,7 +36,7 @@ pub(super) fn details(port: &AllowedPort, now: Instant) -> PortDetails {
         } => (None, Some(to_outputs(*outputs)), Some(to_inputs(*inputs))),
         DeviceState::Absent { reason } => (Some(reason.clone()), None, None),
     };
-    let sequences = port.sequences().iter();
+    let all = port.sequences();
     PortDetails {
         summary: summarise(port, &info),
         absent_reason,
@@ -47,8 +47,8 @@ pub(super) fn details(port: &AllowedPort, now: Instant) -> PortDetails {
         history_end: info.end.0,
         history_size: info.history as u64,
         lease: info.lease.clone(),
-        sequences: sequences.map(|sequence| sequence.name.clone()).collect(),
-        sequence_steps: port.sequences().iter().map(steps).collect(),
+        sequences: all.iter().map(|it| it.name.clone()).collect(),
+        sequence_steps: all.iter().map(steps).collect(),
         stalled: info.stalled,
         counters: counters(&info, errors, port.log_counters()),
     }
@@ -70,7 +70,7 @@ pub(super) fn status(visitor: &Rc<Visitor>, now: Instant) -> GatewayStatus {
         ("audit_lost", strangers.audit_lost),
     ];
     GatewayStatus {
-        name: visitor.gateway_name().to_owned(),
+        name: visitor.gateway_name().to_string(),
         server: SERVER.to_owned(),
         epoch: visitor.epoch().to_string(),
         uptime_s: visitor.uptime(now).as_secs(),
@@ -136,6 +136,7 @@ pub(super) fn event(port: &str, notice: Notice) -> Option<Event> {
                 CloseReason::Lagged { .. } => "lagged",
                 CloseReason::Unread { .. } => "unread",
                 CloseReason::Shutdown => "shutdown",
+                CloseReason::Removed => "removed",
             };
             Event::Closed {
                 port,
@@ -188,10 +189,10 @@ fn summarise(port: &AllowedPort, info: &HubInfo) -> PortSummary {
     };
     PortSummary {
         name: port.name().to_string(),
-        device: port.device().to_owned(),
+        device: port.device(),
         state,
         line: line.to_string(),
-        profile: profile_name(port.profile()).to_owned(),
+        profile: profile_name(port.profile().as_ref()).to_owned(),
         write: match info.write {
             WritePolicy::Shared => "shared",
             WritePolicy::Exclusive => "exclusive",

@@ -1,6 +1,7 @@
 //! The session: requests with answers, one open port, and data in both directions at offsets.
 //! Not the frames; those are `mod`'s.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -9,7 +10,7 @@ use uartnet_hub::{Ask, Control, LONGEST_TIMEOUT, Notice, Refusal};
 use uartnet_proto::VERSION;
 use uartnet_proto::message::{
     self, Answer, Closed, Done, ErrorCode, FromClient, Hello, LeaseAction, Mode, Opened, Pong,
-    PortInfo, Ports, Queues, Request, StatusAnswer, Welcome,
+    PortInfo, Ports, Queues, Reloaded, Request, StatusAnswer, Welcome,
 };
 
 use super::failure::Failure;
@@ -19,6 +20,7 @@ use super::{OUTSTANDING, UNSAID, framing, info};
 use crate::access::{AllowedPort, Wish};
 use crate::endpoint::writer::Writer;
 use crate::endpoint::{Connection, Output};
+use crate::reload::Ticket;
 
 /// The longest break.
 const MAX_BREAK: Duration = Duration::from_secs(60);
@@ -32,6 +34,8 @@ const MAX_WRITER: usize = 64;
 #[derive(Debug)]
 pub(super) struct Conversation {
     connection: Connection,
+    /// The largest frame either side may send, for as long as the session lasts.
+    max_frame: usize,
     /// Answers that wait for room in the connection's output.
     said: Output,
     welcomed: bool,
@@ -42,6 +46,8 @@ pub(super) struct Conversation {
     /// are held.
     visits: Vec<Talk>,
     pages: Pages,
+    /// A reload that was asked for, and the id of the request.
+    reload: Option<(Rc<Ticket>, Option<u64>)>,
 }
 
 /// The open port.
@@ -58,6 +64,7 @@ type Outcome = Result<Option<Answer>, Failure>;
 impl Conversation {
     pub(super) fn new(connection: Connection) -> Conversation {
         Conversation {
+            max_frame: connection.visitor.max_frame(),
             connection,
             said: Output::new(),
             welcomed: false,
@@ -66,6 +73,7 @@ impl Conversation {
             open: None,
             visits: Vec::new(),
             pages: Pages::default(),
+            reload: None,
         }
     }
 
@@ -93,25 +101,34 @@ impl Conversation {
         self.over |= !self.welcomed && !self.connection.visitor.is_leaving();
     }
 
-    pub(super) fn handle_stop(&mut self, _now: Instant) {
+    pub(super) fn handle_stop(&mut self, now: Instant) {
         self.stopping = true;
-        if self.open.is_none() && !self.over {
-            let failure: Failure = (&Refusal::Shutdown).into();
-            self.say((Answer::Error(failure.answer()), None));
+        match &self.open {
+            // It is told when it has got what it is owed.
+            Some(open) => open
+                .talk
+                .client
+                .with_hub(now, |hub, id| hub.dismiss(now, id)),
+            None if self.over => {}
+            None => {
+                let failure: Failure = (&Refusal::Shutdown).into();
+                self.say((Answer::Error(failure.answer()), None));
+            }
         }
     }
 
     pub(super) fn poll_output(&mut self, now: Instant, ending: bool, out: &mut Output) {
         self.resume(now);
+        self.poll_reload();
         out.append_all(&mut self.said);
         self.poll_visits(now, out);
         while !out.is_full()
             && let Some((answer, id)) = self.pages.poll()
         {
-            framing::say_answer(out, self.connection.visitor.max_frame(), answer, id);
+            framing::say_answer(out, self.max_frame, answer, id);
         }
         while !out.is_full() && (!ending || self.owes()) {
-            let limit = framing::data_limit(self.connection.visitor.max_frame());
+            let limit = framing::data_limit(self.max_frame);
             let Some(open) = &mut self.open else { return };
             let Some(notice) = open.talk.client.poll_notice(now, limit) else {
                 return;
@@ -127,6 +144,7 @@ impl Conversation {
     pub(super) fn owes(&self) -> bool {
         !self.said.is_empty()
             || self.awaits_board()
+            || self.reload.is_some()
             || self
                 .open
                 .as_ref()
@@ -250,8 +268,7 @@ impl Conversation {
             Request::Log(log) => {
                 let port = self.port(&log.log)?;
                 self.check_outstanding()?;
-                let max_frame = self.connection.visitor.max_frame();
-                self.pages.ask(&port, &log, max_frame, id)?;
+                self.pages.ask(&port, &log, self.max_frame, id)?;
                 Ok(None)
             }
             Request::Status(status) => {
@@ -263,6 +280,7 @@ impl Conversation {
                     status: info::status(&self.connection.visitor, now),
                 }))))
             }
+            Request::Reload(reload) => self.reload(&reload, id),
             Request::Ping(ping) => Ok(Some(Answer::Pong(Pong { pong: ping.ping }))),
         }
     }
@@ -298,10 +316,10 @@ impl Conversation {
         let visitor = &self.connection.visitor;
         Ok(Some(Answer::Welcome(Welcome {
             welcome: VERSION.to_owned(),
-            gateway: visitor.gateway_name().to_owned(),
+            gateway: visitor.gateway_name().to_string(),
             server: info::SERVER.to_owned(),
             epoch: visitor.epoch().to_string(),
-            max_frame: visitor.max_frame() as u64,
+            max_frame: self.max_frame as u64,
             identity: visitor.name(),
         })))
     }
@@ -353,7 +371,7 @@ impl Conversation {
         }
         let opened = Opened {
             opened: wanted.open.clone(),
-            epoch: self.connection.visitor.epoch().to_string(),
+            epoch: port.epoch().to_string(),
             offset: attached.offset.0,
             end: attached.end.0,
             write_offset: attached.write_offset,
@@ -388,6 +406,20 @@ impl Conversation {
             None => self.talk(now, name)?,
         };
         talk.control(now, Control::GiveLineBack, "set", id);
+        Ok(None)
+    }
+
+    fn reload(&mut self, wanted: &message::Reload, id: Option<u64>) -> Outcome {
+        if wanted.reload != "config" {
+            let sentence = "reload: \"config\" is all that can be read again";
+            return Err(Failure::new(ErrorCode::BadMessage, sentence));
+        }
+        if self.reload.is_some() {
+            let sentence = "this session waits for a reload already";
+            return Err(Failure::new(ErrorCode::Busy, sentence));
+        }
+        let ticket = self.connection.visitor.reload();
+        self.reload = Some((ticket.map_err(|refusal| Failure::from(&refusal))?, id));
         Ok(None)
     }
 
@@ -430,8 +462,24 @@ impl Conversation {
         }
     }
 
+    fn poll_reload(&mut self) {
+        let Some((ticket, id)) = &self.reload else {
+            return;
+        };
+        let Some(outcome) = ticket.take_outcome() else {
+            return;
+        };
+        let answer = match outcome {
+            Ok(reloaded) => Answer::Reloaded(Reloaded { reloaded }),
+            Err(why) => Answer::Error(Failure::new(ErrorCode::BadConfig, why).answer()),
+        };
+        let id = *id;
+        self.reload = None;
+        self.say((answer, id));
+    }
+
     fn poll_visits(&mut self, now: Instant, out: &mut Output) {
-        let max_frame = self.connection.visitor.max_frame();
+        let max_frame = self.max_frame;
         self.visits.retain_mut(|talk| {
             while !out.is_full() && talk.is_needed() {
                 let Some(notice) = talk.client.poll_notice(now, 1) else {
@@ -453,7 +501,7 @@ impl Conversation {
     }
 
     fn handle_notice(&mut self, notice: Notice, out: &mut Output) {
-        let max_frame = self.connection.visitor.max_frame();
+        let max_frame = self.max_frame;
         let Some(open) = &mut self.open else { return };
         let notice = match notice {
             Notice::Data { offset, bytes } => return framing::say_data(out, offset.0, bytes),
@@ -481,12 +529,7 @@ impl Conversation {
     // --- helpers
 
     fn say(&mut self, (answer, id): Answered) {
-        framing::say_answer(
-            &mut self.said,
-            self.connection.visitor.max_frame(),
-            answer,
-            id,
-        );
+        framing::say_answer(&mut self.said, self.max_frame, answer, id);
     }
 
     /// Closes the open port.
