@@ -7,7 +7,15 @@ use super::sources::numbered;
 use super::tree::Tree;
 
 /// Folders whose paths are recognised where a document writes them as code.
-const FOLDERS: &[&str] = &["crates/", "tests/", "xtask/", "docs/", "examples/", "fuzz/"];
+const FOLDERS: &[&str] = &[
+    "crates/",
+    "tests/",
+    "xtask/",
+    "docs/",
+    "examples/",
+    "fuzz/",
+    "simulation/",
+];
 
 /// The changelog tells of the past, where files had other names.
 const HISTORY: &str = "CHANGELOG.md";
@@ -44,6 +52,30 @@ pub(super) fn missing_paths(tree: &Tree) -> Result<Vec<String>> {
                     && !span.contains("NAME");
                 if is_path && !tree.has(span) {
                     found.push(format!("{path}:{number}: there is no {span}"));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Tests that documents name, as `FILE::NAME`, and that are not there.
+pub(super) fn missing_tests(tree: &Tree) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (path, text) in tree.with_ending(".md").filter(|(path, _)| *path != HISTORY) {
+        for (number, line) in prose(text) {
+            for span in code_spans(line) {
+                let Some((file, name)) = span.split_once("::") else {
+                    continue;
+                };
+                if !FOLDERS.iter().any(|folder| file.starts_with(folder)) {
+                    continue;
+                }
+                let is_there = |text: &str| text.contains(&format!("fn {name}("));
+                if !tree.text(file).is_ok_and(is_there) {
+                    found.push(format!(
+                        "{path}:{number}: there is no test {name} in {file}"
+                    ));
                 }
             }
         }
@@ -196,6 +228,25 @@ mod tests {
             "{found:?}"
         );
         assert!(found[1].contains("missing"), "{found:?}");
+    }
+
+    #[test]
+    fn a_test_that_is_named_must_be_there() {
+        let tree = Tree::of(&[
+            (
+                "docs/guarantees.md",
+                "`tests/a.rs::there` `tests/a.rs::gone`\n`tests/b.rs::there` `std::fmt`\n",
+            ),
+            ("tests/a.rs", "#[test]\nfn there() {}\n"),
+        ]);
+        let found = missing_tests(&tree).unwrap();
+        assert_eq!(
+            found,
+            [
+                "docs/guarantees.md:1: there is no test gone in tests/a.rs",
+                "docs/guarantees.md:2: there is no test there in tests/b.rs"
+            ]
+        );
     }
 
     #[test]

@@ -56,6 +56,10 @@ const CHECKS: &[Check] = &[
         find: documents::missing_paths,
     },
     Check {
+        what: "tests that documents name exist",
+        find: documents::missing_tests,
+    },
+    Check {
         what: "every example configuration is mentioned in a document",
         find: documents::unmentioned_examples,
     },
