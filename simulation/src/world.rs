@@ -81,6 +81,8 @@ struct World {
     raws: Vec<Raw>,
     /// What ends by itself, and when.
     until: Vec<(Instant, Restore)>,
+    /// A client was told to purge what waits to be written.
+    purged: bool,
     /// How often something went wrong.
     faults: u64,
 }
@@ -138,6 +140,7 @@ impl World {
             plains: Vec::new(),
             raws: Vec::new(),
             until: Vec::new(),
+            purged: false,
             faults: 0,
             plan,
         };
@@ -291,8 +294,8 @@ impl World {
                 if self.raws.is_empty()
                     && let Some(wire) = self.network.connect("raw")
                 {
-                    let shared = self.plan.hub.write == WritePolicy::Shared;
-                    self.raws.push(Raw::new(wire, WRITERS - 1, shared));
+                    let whole = !self.purged && self.plan.hub.write == WritePolicy::Shared;
+                    self.raws.push(Raw::new(wire, WRITERS - 1, whole));
                 }
                 let count = self.random.between(1, 60);
                 if let Some(raw) = self.raws.first_mut() {
@@ -305,6 +308,8 @@ impl World {
         if self.clients[client].writes {
             self.say(|| format!("client {client}: {order:?}"));
             if let Order::Purge = order {
+                // It may be carried out much later, if the client is frozen.
+                self.purged = true;
                 self.endanger_raw();
             }
             self.clients[client].order(order);
