@@ -374,3 +374,60 @@ fn ask_finds_the_reply_by_what_the_person_says_ends_it() {
     assert_eq!(code, 2);
     assert!(complaint.contains("say how a reply ends"), "{complaint}");
 }
+
+#[test]
+fn ask_knows_the_profiles_of_interpreters_behind_foreign_gateways_too() {
+    let (_modem, rfc2217, _) = gateway("sim:modem");
+    let ask = [
+        "ask",
+        &rfc2217,
+        "AT+COPS?",
+        "--profile",
+        "at",
+        "--timeout",
+        "50s",
+    ];
+    let (code, said, complaint) = run(&ask, b"");
+    assert_eq!(code, 0, "{complaint}");
+    assert!(said.starts_with("+COPS:"), "{said:?}");
+    let refused = [
+        "ask",
+        &rfc2217,
+        "AT+CPIN?",
+        "--profile",
+        "at",
+        "--timeout",
+        "50s",
+    ];
+    let (code, said, complaint) = run(&refused, b"");
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert!(complaint.contains("board-error"), "{complaint}");
+
+    let (_plc, _, tcp) = gateway("sim:modbus");
+    let hex = [
+        "ask",
+        &tcp,
+        "--hex",
+        "010300020002",
+        "--profile",
+        "modbus-rtu",
+        "--timeout",
+        "50s",
+    ];
+    let (code, said, complaint) = run(&hex, b"");
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "01 03 04 00 c8 01 2c\n"),
+        "{complaint}"
+    );
+
+    let (code, _, complaint) = run(&["ask", &tcp, "x", "--profile", "custom"], b"");
+    assert_eq!(
+        code, 2,
+        "custom has settings, and there is no option for them"
+    );
+    assert!(
+        complaint.contains("u-boot"),
+        "the ones there are: {complaint}"
+    );
+}

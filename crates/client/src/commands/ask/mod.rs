@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Error, Result, anyhow};
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use uartnet_client::{Asker, ClientError, Session, Target};
-use uartnet_interpreter::{Pattern, Profile, ReplyEnd};
+use uartnet_interpreter::{PROFILES, Pattern, Profile, Settings, find};
 use uartnet_proto::message::{self, Blob, ErrorAnswer, Reply};
 
 use self::pace::Pace;
@@ -47,7 +48,8 @@ Examples:
   uart ask sim0 TEMP? --every 1s --json >> temperature.jsonl
   uart ask sim0 TEMP? --expect '^2\\d\\.\\d C$' || echo 'it is not warm'
   uart ask meter0 --hex '01 03 00 00 00 02'
-  uart ask rfc2217://moxa:4001 version --prompt '=> '
+  uart ask rfc2217://moxa:4001 version --profile u-boot
+  uart ask tcp://10.0.0.7:23 status --prompt 'router# '
 
 Put a command with spaces in quotes: each argument is a command of its own. In a file or on stdin each line is one; blank
 lines and lines that begin with # are none, and a backslash at the beginning of a line is taken away: \\# is a command.")]
@@ -77,6 +79,9 @@ pub(crate) struct Ask {
     /// How long each command may wait for its turn while others have theirs [default: the port's setting]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit)]
     wait: Option<Duration>,
+    /// How the board's interpreter is talked to (only with rfc2217:// and tcp://)
+    #[arg(long, value_name = "NAME", group = "end", value_parser = PossibleValuesParser::new(ready_profiles()))]
+    profile: Option<String>,
     /// The reply ends at this text at the beginning of a line (only with rfc2217:// and tcp://)
     #[arg(long, value_name = "TEXT", group = "end")]
     prompt: Option<String>,
@@ -216,22 +221,15 @@ impl Ask {
     }
 
     async fn connect(&self, common: &Common) -> Result<Board> {
-        let end = match (&self.prompt, self.lines, self.quiet) {
-            (Some(prompt), ..) => Some(ReplyEnd::Prompt(prompt.clone().into())),
-            (_, Some(count), _) => Some(ReplyEnd::Line {
-                count: count.into(),
-            }),
-            (_, _, quiet) => quiet.map(ReplyEnd::Quiet),
-        };
-        match (&self.port, end) {
+        match (&self.port, self.profile()?) {
             (Target::Port(_), None) => Ok(Board::Gateway(Box::new(connect(common).await?))),
             (Target::Port(_), Some(_)) => {
-                let problem = "where a reply of a gateway's port ends is configured there; --prompt, --lines and --quiet are for rfc2217:// and tcp://";
+                let problem = "where a reply of a gateway's port ends is configured there; --profile, --prompt, --lines and --quiet are for rfc2217:// and tcp://";
                 Err(UsageError(problem.to_owned()).into())
             }
             (Target::Foreign(address), None) => {
                 let problem = format!(
-                    "{address} is no uartnet gateway: say how a reply ends, with --prompt TEXT, --lines N or --quiet 50ms"
+                    "{address} is no uartnet gateway: say how a reply ends, with --profile NAME, --prompt TEXT, --lines N or --quiet 50ms"
                 );
                 Err(UsageError(problem).into())
             }
@@ -240,16 +238,42 @@ impl Ask {
                     format!("{address} is no uartnet gateway and gives no turns to --wait for");
                 Err(UsageError(problem).into())
             }
-            (Target::Foreign(_), Some(ReplyEnd::Prompt(prompt))) if prompt.is_empty() => {
-                Err(UsageError("a prompt has at least one character".to_owned()).into())
-            }
-            (Target::Foreign(address), Some(end)) => {
-                let mut profile = Profile::new(end);
-                profile.timeout = self.timeout.unwrap_or(profile.timeout);
+            (Target::Foreign(address), Some(profile)) => {
                 let asker = Asker::connect(address.clone(), common.connect_timeout, profile).await;
                 Ok(Board::Foreign(Box::new(asker?)))
             }
         }
+    }
+
+    /// How the interpreter is talked to, as far as it was typed; a gateway's port has a profile of its own.
+    fn profile(&self) -> Result<Option<Profile>, UsageError> {
+        let mut settings = Settings {
+            timeout: self.timeout,
+            ..Settings::default()
+        };
+        let name = if let Some(prompt) = &self.prompt {
+            if prompt.is_empty() {
+                return Err(UsageError("a prompt has at least one character".to_owned()));
+            }
+            settings.prompt = Some(prompt.clone().into());
+            "prompt"
+        } else if let Some(lines) = self.lines {
+            settings.lines = Some(lines.into());
+            "line"
+        } else if let Some(quiet) = self.quiet {
+            settings.quiet = Some(quiet);
+            "quiet"
+        } else if let Some(name) = &self.profile {
+            name
+        } else {
+            return Ok(None);
+        };
+        let kind =
+            find(name).ok_or_else(|| UsageError(format!("there is no profile \"{name}\"")))?;
+        let profile = kind.profile(&settings);
+        profile
+            .map(Some)
+            .map_err(|missing| UsageError(missing.to_string()))
     }
 
     fn request(&self, command: &Command) -> message::Ask {
@@ -457,6 +481,14 @@ impl Asking {
         ));
         Ok(Exit::Refused)
     }
+}
+
+/// The profiles that need nothing to be said of them. `none` has no replies to find.
+fn ready_profiles() -> impl Iterator<Item = &'static str> {
+    PROFILES
+        .iter()
+        .filter(|kind| kind.name != "none" && kind.profile(&Settings::default()).is_ok())
+        .map(|kind| kind.name)
 }
 
 fn milliseconds(time: Duration) -> u64 {
