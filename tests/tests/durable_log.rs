@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-use uartnet_tests::{Daemon, Signal, binaries, uart};
+use serde_json::{Value, json};
+use uartnet_tests::{Daemon, Process, Relay, Session, Signal, binaries, uart, uart_command};
 
 /// A daemon whose port `board0` keeps logs in this folder.
 fn config(folder: &Path, device: &str, history: &str, logs: &[&str]) -> String {
@@ -215,15 +215,81 @@ fn a_flood_is_in_the_rotated_files_once_and_in_order() {
 }
 
 #[test]
+fn a_log_that_goes_on_growing_is_read_to_where_it_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let logs = ["path = \"DIR/b.log\""];
+    let flood = "sim:flood?rate=500kB/s";
+    let daemon = Daemon::with_config(&config(folder.path(), flood, "16MiB", &logs)).expect("up");
+    let grows_to = |bytes: u64| {
+        wait_for(&daemon, "it is written", |info| {
+            info["counters"]["log_bytes"].as_u64() > Some(bytes)
+        })["counters"]["log_bytes"]
+            .as_u64()
+            .expect("a number")
+    };
+    let written = grows_to(500_000);
+    let mut session = Session::open(daemon.address());
+    let mut wanted = json!({"log": "board0"});
+    let mut page = session.request(wanted.clone());
+    let end = page["end"].clone();
+    grows_to(2 * written);
+    wanted["to"] = end.clone();
+    let mut pages = 1;
+    while page["more"] == true {
+        assert_ne!(page["next"], end);
+        wanted["after"] = page["next"].clone();
+        page = session.request(wanted.clone());
+        pages += 1;
+    }
+    assert_eq!(page["next"], end, "all up to it, and nothing beyond it");
+    assert!(pages > 3, "{pages}");
+    wanted["to"] = json!("somewhere");
+    let refused = session.request(wanted);
+    assert_eq!(refused["error"], "bad-message", "{refused}");
+    // And so does the command, which would follow this port for ever.
+    assert!(say(&daemon, &["log", "board0", "--raw"]).len() > 100_000);
+}
+
+#[test]
+fn following_a_log_goes_on_where_it_was_when_the_connection_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let logs = ["path = \"DIR/b.log\""];
+    let board = "sim:interpreter";
+    let daemon = Daemon::with_config(&config(folder.path(), board, "1MiB", &logs)).expect("up");
+    let relay = Relay::to(daemon.address()).expect("a relay");
+    let address = relay.address().to_string();
+    let follow = |more: &[&str]| {
+        let mut command = uart_command(&address).expect("the binaries");
+        command.args(["log", "board0", "--follow", "--raw"]);
+        Process::spawn(command.args(more)).expect("started")
+    };
+    let (going_on, mut ending) = (follow(&[]), follow(&["--no-reconnect"]));
+    for process in [&going_on, &ending] {
+        process.stdout.wait_for("> ").expect("the log so far");
+    }
+    relay.cut();
+    relay.wait_refused(1).expect("it tries again");
+    say(&daemon, &["ask", "board0", "ID?"]);
+    relay.mend();
+    going_on
+        .stdout
+        .wait_for("1.0 #00000000\r\n> ")
+        .expect("the rest");
+    let said = going_on.stderr.text();
+    assert!(
+        said.contains("connection lost") && said.contains("connected again"),
+        "{said}"
+    );
+    assert_eq!(ending.wait().expect("ended").code(), Some(3));
+    let end = info(&daemon)["history_end"].clone();
+    assert_eq!(going_on.stdout.bytes().len() as u64, end, "once each");
+}
+
+#[test]
 fn a_killed_daemon_leaves_a_log_that_the_next_goes_on_with() {
     let folder = tempfile::tempdir().expect("a folder");
     let logs = ["path = \"DIR/b.log\""];
-    let config = config(
-        folder.path(),
-        "sim:flood?rate=500kB/s&bytes=300000",
-        "16MiB",
-        &logs,
-    );
+    let config = config(folder.path(), "sim:flood?rate=500kB/s", "16MiB", &logs);
     let file = folder.path().join("b.log");
     for life in 1..=3 {
         let mut daemon = Daemon::with_config(&config).expect("up");

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use uartnet_proto::frame::FrameError;
-use uartnet_proto::message::{ErrorAnswer, MessageError};
+use uartnet_proto::message::{ErrorAnswer, ErrorCode, MessageError};
 
 use crate::{Address, ForeignError};
 
@@ -103,6 +103,28 @@ pub enum ClientError {
     Refused(Box<ErrorAnswer>),
 }
 
+impl ClientError {
+    /// Whether connecting again can help.
+    pub fn can_pass(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. }
+            | ClientError::ConnectTimedOut { .. }
+            | ClientError::Lost { .. }
+            | ClientError::Closed { .. }
+            | ClientError::Silent { .. }
+            | ClientError::NoAnswer { .. } => true,
+            ClientError::Refused(answer) => {
+                matches!(answer.error, ErrorCode::Shutdown | ErrorCode::Busy)
+            }
+            ClientError::Frame { .. }
+            | ClientError::Message { .. }
+            | ClientError::Unexpected { .. }
+            | ClientError::Unprotected { .. }
+            | ClientError::Foreign(_) => false,
+        }
+    }
+}
+
 /// The operating system's words without their number, as part of a sentence.
 pub fn describe_io(error: &io::Error) -> String {
     let text = error.to_string();
@@ -121,7 +143,6 @@ fn human(duration: &Duration) -> humantime::FormattedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uartnet_proto::message::ErrorCode;
 
     #[test]
     fn a_missing_gateway_is_one_clear_sentence() {

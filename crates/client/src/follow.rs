@@ -370,7 +370,7 @@ impl Follower {
     }
 
     fn handle_failure(&mut self, error: ClientError) {
-        if !self.options.reconnect || !self.opened_before || !can_pass(&error) {
+        if !self.options.reconnect || !self.opened_before || !error.can_pass() {
             self.phase = Phase::Ended(Some(error));
             return;
         }
@@ -390,26 +390,6 @@ impl fmt::Debug for Follower {
             .field("options", &self.options)
             .field("resume", &self.resume)
             .finish_non_exhaustive()
-    }
-}
-
-/// Whether connecting again can help.
-fn can_pass(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. }
-        | ClientError::ConnectTimedOut { .. }
-        | ClientError::Lost { .. }
-        | ClientError::Closed { .. }
-        | ClientError::Silent { .. }
-        | ClientError::NoAnswer { .. } => true,
-        ClientError::Refused(answer) => {
-            matches!(answer.error, ErrorCode::Shutdown | ErrorCode::Busy)
-        }
-        ClientError::Frame { .. }
-        | ClientError::Message { .. }
-        | ClientError::Unexpected { .. }
-        | ClientError::Unprotected { .. }
-        | ClientError::Foreign(_) => false,
     }
 }
 

@@ -39,6 +39,8 @@ rights! {
     See = "see" needs Read,
     /// Get what the UART sends.
     Read = "read" needs Read,
+    /// Read back what the gateway wrote down of it: also what others sent.
+    ReadLog = "log" needs Read,
     /// Send bytes to the UART, and take or release the lease that may be needed for it.
     Write = "write" needs Write,
     /// Send a command and get its reply.

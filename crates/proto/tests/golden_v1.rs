@@ -336,11 +336,12 @@ fn requests_are_these_bytes() {
     );
     request(
         concat!(
-            "89_",                                // LEN
+            "103_",                               // LEN
             r#"{"log":"board0","#,                // the kind and its port
             r#""since":"10m","#,                  // nothing from before
             r#""until":"2026-11-22T20:15:00Z","#, // nothing from then on
             r#""after":"3:8192","#,               // on from here
+            r#""to":"4:300","#,                   // and not beyond this
             r#""id":13}"#,                        // the answer repeats it
         ),
         Request::Log(Log {
@@ -348,6 +349,7 @@ fn requests_are_these_bytes() {
             since: Some("10m".into()),
             until: Some("2026-11-22T20:15:00Z".into()),
             after: Some("3:8192".into()),
+            to: Some("4:300".into()),
         }),
         Some(13),
     );
@@ -718,12 +720,12 @@ fn answers_about_logs_and_the_gateway_are_these_bytes() {
     };
     answer(
         concat!(
-            "280_", // LEN
+            "294_", // LEN
             r#"{"records":[{"time":"2026-11-22T20:15:33.123456Z","offset":81920,"received":"up\r\n"},"#,
             r#"{"time":"2026-11-22T20:15:34.000001Z","offset":120,"sent":{"hex":"ff00"}},"#,
             r#"{"time":"2026-11-22T20:15:35.000001Z","offset":81924,"event":{"event":"stop"}}],"#,
-            r#""next":"3:8192","more":true,"#, // where the next page begins, and that there is one
-            r#""id":13}"#,                     // that of the request
+            r#""next":"3:8192","end":"4:300","more":true,"#, // where the next page begins, where the log ends
+            r#""id":13}"#,                                   // that of the request
         ),
         Answer::Records(Records {
             records: vec![
@@ -744,6 +746,7 @@ fn answers_about_logs_and_the_gateway_are_these_bytes() {
                 ),
             ],
             next: "3:8192".into(),
+            end: Some("4:300".into()),
             more: true,
             skipped: false,
         }),

@@ -566,14 +566,17 @@ fn request() -> BoxedStrategy<Request> {
         (text(), action).prop_map(|(lease, action)| Request::Lease(Lease { lease, action })),
         text().prop_map(|reload| Request::Reload(Reload { reload })),
         any::<u64>().prop_map(|ping| Request::Ping(Ping { ping })),
-        (text(), of(text()), of(text()), of(text())).prop_map(|(log, since, until, after)| {
-            Request::Log(Log {
-                log,
-                since,
-                until,
-                after,
-            })
-        }),
+        (text(), of(text()), of(text()), of(text()), of(text())).prop_map(
+            |(log, since, until, after, to)| {
+                Request::Log(Log {
+                    log,
+                    since,
+                    until,
+                    after,
+                    to,
+                })
+            }
+        ),
         text().prop_map(|status| Request::Status(Status { status })),
     ]
     .boxed()
@@ -649,11 +652,12 @@ fn answer() -> BoxedStrategy<Answer> {
                 }
             ),
         event().prop_map(Answer::Event),
-        (vec(record(), 0..3), text(), any::<[bool; 2]>()).prop_map(
-            |(records, next, [more, skipped])| {
+        (vec(record(), 0..3), text(), of(text()), any::<[bool; 2]>()).prop_map(
+            |(records, next, end, [more, skipped])| {
                 Answer::Records(Records {
                     records,
                     next,
+                    end,
                     more,
                     skipped,
                 })

@@ -1,11 +1,12 @@
 //! `uart log`: what the gateway wrote down of a port, read back page by page.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::Value;
 use uart_iface::PortName;
+use uartnet_client::{Backoff, ClientError, Session};
 use uartnet_proto::message::{self, LogContent, LogRecord};
 
 use super::connect;
@@ -47,6 +48,9 @@ pub(crate) struct Log {
     /// Go on with what is written from now on, until stopped
     #[arg(long, short)]
     follow: bool,
+    /// With --follow, end when the connection is lost, instead of going on where it was when there is one again
+    #[arg(long, requires = "follow")]
+    no_reconnect: bool,
     /// Also what was sent to the board
     #[arg(long, conflicts_with = "raw")]
     sent: bool,
@@ -64,27 +68,40 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
         let mut session = connect(&common).await?;
-        let mut after = None;
+        let mut wanted = message::Log {
+            log: self.port.to_string(),
+            since: self.since.clone(),
+            until: self.until.clone(),
+            ..message::Log::default()
+        };
         loop {
-            let page = session
-                .log(message::Log {
-                    log: self.port.to_string(),
-                    since: self.since.clone(),
-                    until: self.until.clone(),
-                    after: after.take(),
-                })
-                .await?;
+            let page = match session.log(wanted.clone()).await {
+                Ok(page) => page,
+                Err(error) if self.follow && !self.no_reconnect && error.can_pass() => {
+                    session = connect_again(&common, &error).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             if page.skipped {
                 output::notice("records were deleted before they could be read");
             }
             self.show(&page.records)?;
+            if !page.records.is_empty() {
+                // What follows is later; and "10m ago" moves on while we read.
+                wanted.since = None;
+            }
             if !page.more {
                 if !self.follow {
                     return Ok(Exit::Done);
                 }
                 tokio::time::sleep(EVERY).await;
             }
-            after = Some(page.next);
+            wanted.after = Some(page.next);
+            if !self.follow && wanted.to.is_none() {
+                // A port that is faster than we are would never let us come to the end.
+                wanted.to = page.end;
+            }
         }
     }
 
@@ -133,6 +150,24 @@ impl Log {
             out.extend_from_slice(line.as_bytes());
         }
         Ok(())
+    }
+}
+
+/// Until there is a gateway again, or it says no.
+async fn connect_again(common: &Common, lost: &ClientError) -> Result<Session> {
+    let said = harmless(lost.to_string().as_bytes());
+    output::notice(&format!("connection lost, reconnecting … ({said})"));
+    let mut backoff = Backoff::new();
+    loop {
+        tokio::time::sleep(backoff.handle_failure(Instant::now())).await;
+        match Session::connect(&common.gateway()?, common.connect_timeout).await {
+            Ok(session) => {
+                output::notice("connected again");
+                return Ok(session);
+            }
+            Err(error) if error.can_pass() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

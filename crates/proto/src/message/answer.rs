@@ -309,6 +309,9 @@ pub struct Records {
     pub records: Vec<LogRecord>,
     /// Where the next page begins.
     pub next: String,
+    /// Where the log ended when this page was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
     /// Whether there is more already.
     #[serde(default)]
     pub more: bool,

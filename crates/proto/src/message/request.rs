@@ -300,6 +300,9 @@ pub struct Log {
     /// On from here: `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Nothing from here on: `end` of an earlier page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// `{"status":"gateway"}`

@@ -189,6 +189,11 @@ impl Visitor {
         self.identity.borrow().grant != Grant::Nothing
     }
 
+    /// Whether they may see every port there is, and so what happens to the gateway as a whole.
+    pub fn may_see_everything(&self) -> bool {
+        self.identity.borrow().grant.everywhere().is_some()
+    }
+
     /// The ports they may see, in the order of the configuration.
     pub fn ports(self: &Rc<Self>) -> Vec<AllowedPort> {
         let ports = self.gate.gateway().ports();
@@ -422,7 +427,16 @@ impl AllowedPort {
     }
 
     /// Asks for a page of its log; who asks is nudged when it is there.
-    pub(crate) fn read_log(&self, query: Query) -> Result<Rc<PageSlot>, NoPage> {
+    pub(crate) fn read_log(&self, now: Instant, query: Query) -> Result<Rc<PageSlot>, NoPage> {
+        let right = Right::ReadLog;
+        if !self.access.allows(right) {
+            let visitor = &self.visitor;
+            visitor.note_refused(now, self.port.name(), right, self.access);
+            return Err(NoPage::Refused(Refusal::Access {
+                needed: right.needs(),
+                has: self.access,
+            }));
+        }
         let logs = self.port.logs();
         let log = logs.iter().find(|log| log.is_readable());
         log.ok_or(NoPage::NoLog)?.ask(query, &self.visitor.nudge)

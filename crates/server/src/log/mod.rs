@@ -25,10 +25,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use uartnet_hub::LogPlace;
+use uartnet_hub::{LogPlace, Refusal};
 
 pub use files::Keep;
-pub(crate) use page::{Page, Query, When};
+pub(crate) use page::{Cursor, Page, Query, When};
 pub(crate) use task::Logs;
 
 use crate::config::{LogConfig, LogFormat};
@@ -110,6 +110,9 @@ impl Drop for Question {
 /// Why a page cannot be asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoPage {
+    /// It takes more access.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     /// There is no log that can be read back.
     #[error("this port keeps no text log")]
     NoLog,

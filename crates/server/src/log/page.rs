@@ -14,7 +14,7 @@ use uartnet_proto::message::{Blob, LogContent, LogRecord};
 use super::event::Event;
 use super::files::Files;
 use super::text::{self, Content, Record};
-use super::writer::{Shared, lock};
+use super::writer::{Committed, Shared, lock};
 
 /// How many bytes of files one page looks at.
 const LOOKED_AT: u64 = 2 << 20;
@@ -30,6 +30,8 @@ pub(crate) struct Query {
     pub(crate) until: Option<When>,
     /// On from here.
     pub(crate) after: Option<Cursor>,
+    /// Nothing from here on.
+    pub(crate) to: Option<Cursor>,
     /// How many bytes the records may have as JSON, about.
     pub(crate) limit: usize,
 }
@@ -53,7 +55,7 @@ impl When {
 }
 
 /// A place in a log: a file's number, and a byte in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Cursor {
     number: u64,
     byte: u64,
@@ -65,6 +67,8 @@ pub(crate) struct Page {
     pub(crate) records: Vec<LogRecord>,
     /// Where the next page begins.
     pub(crate) next: Cursor,
+    /// Where the log ended when the page was begun. Who reads up to there comes to an end, however fast it grows.
+    pub(crate) end: Cursor,
     /// Whether there is more now.
     pub(crate) more: bool,
     /// What stood at the cursor was deleted before it was read.
@@ -83,7 +87,10 @@ pub(super) fn read(
 ) -> io::Result<Page> {
     let since = query.since.map(|since| since.resolve(now));
     let until = query.until.map(|until| until.resolve(now));
-    let mut page = Page::default();
+    let mut page = Page {
+        end: lock(shared).end(),
+        ..Page::default()
+    };
     let mut at = match query.after {
         Some(cursor) => cursor,
         None => Cursor {
@@ -104,6 +111,10 @@ pub(super) fn read(
                 number: opened.number,
                 byte: 0,
             };
+        }
+        if query.to.is_some_and(|to| at >= to) {
+            page.next = at;
+            return Ok(page);
         }
         opened.file.seek(SeekFrom::Start(at.byte))?;
         let mut lines =
@@ -140,9 +151,10 @@ pub(super) fn read(
             }
             at.byte += count;
             last = Some(record);
-            if looked_at >= LOOKED_AT {
+            let is_there = query.to.is_some_and(|to| at >= to);
+            if is_there || looked_at >= LOOKED_AT {
                 page.next = at;
-                page.more = true;
+                page.more = !is_there;
                 return Ok(page);
             }
         }
@@ -244,6 +256,16 @@ fn told(record: &Record) -> LogRecord {
                 LogContent::Event(serde_json::to_value(event).unwrap_or_default())
             }
         },
+    }
+}
+
+impl Committed {
+    /// Where the log ends.
+    fn end(&self) -> Cursor {
+        Cursor {
+            number: self.number,
+            byte: self.length,
+        }
     }
 }
 

@@ -102,6 +102,7 @@ fn try_it(world: &World, way: Way, right: Right, client: &mut Client) -> Option<
             // A frame is a command, and there is nothing else to say.
             Right::See
             | Right::Read
+            | Right::ReadLog
             | Right::SetLine
             | Right::Signals
             | Right::Run
@@ -112,6 +113,7 @@ fn try_it(world: &World, way: Way, right: Right, client: &mut Client) -> Option<
             Right::Write => Some(writes(world, client, b"LED?")),
             // There are only bytes.
             Right::See
+            | Right::ReadLog
             | Right::Ask
             | Right::SetLine
             | Right::Signals
@@ -153,7 +155,7 @@ fn try_it(world: &World, way: Way, right: Right, client: &mut Client) -> Option<
                 all_or_none(&happened)
             }
             // Telnet has no word for them.
-            Right::See | Right::Ask | Right::Run | Right::Steal => None,
+            Right::See | Right::ReadLog | Right::Ask | Right::Run | Right::Steal => None,
         },
     }
 }
@@ -185,6 +187,10 @@ fn try_by_session(world: &World, right: Right, client: &mut Client) -> bool {
             say(r#"{"open":"board0"}"#);
             world.board_says("still here");
             client.hears(world).contains("still here")
+        }
+        Right::ReadLog => {
+            // The port keeps none, which only somebody who may read it is told.
+            say(r#"{"log":"board0"}"#).contains(r#""error":"no-log""#)
         }
         Right::Write => {
             let opened = say(r#"{"open":"board0","mode":"write"}"#).contains("opened");
@@ -294,6 +300,8 @@ const ABOUT_A_PORT: &[&str] = &[
     r#"{"run":"PORT","sequence":"none"}"#,
     r#"{"lease":"PORT","action":"take"}"#,
     r#"{"lease":"PORT","action":"steal"}"#,
+    r#"{"log":"PORT"}"#,
+    r#"{"log":"PORT","since":"nonsense"}"#,
 ];
 
 #[test]
@@ -318,6 +326,26 @@ fn a_hidden_port_answers_as_one_that_does_not_exist() {
         listed.contains("board1") && !listed.contains("board0"),
         "{listed}"
     );
+}
+
+#[test]
+fn who_may_see_some_ports_is_told_nothing_of_the_gateway_as_a_whole() {
+    let world = World::new(hub());
+    for (identity, sees_all) in [
+        (token(Access::Admin, &["board0"]), false),
+        (token(Access::Admin, &[]), false),
+        (Identity::anonymous(Some(Access::Read)), true),
+    ] {
+        let ports = u64::from(identity.grant.on(world.port().name()).is_some());
+        let mut client = world.connect("uartnet", None, identity, StreamOptions::default());
+        client.sends_frame(&world, r#"{"hello":"uartnet/1"}"#);
+        client.hears(&world);
+        client.sends_frame(&world, r#"{"status":"gateway"}"#);
+        let said = client.hears(&world);
+        assert_eq!(said.contains("connections"), sees_all, "{said}");
+        let ports = format!(r#""ports":{}"#, if sees_all { 2 } else { ports });
+        assert!(said.contains(&ports), "{said}");
+    }
 }
 
 #[test]

@@ -158,7 +158,11 @@ fn unknown_expired_and_revoked_tokens_get_the_same_answer_at_the_same_time() {
 #[test]
 fn who_guesses_waits_longer_each_time_and_others_do_not() {
     let good = secret();
-    let mut guarded = Guarded::new(&[&token("ci", &good)]);
+    let of_all = Token {
+        scope: Scope::All,
+        ..token("ci", &good)
+    };
+    let mut guarded = Guarded::new(&[&of_all]);
     let mut waited = Duration::ZERO;
     for _ in 0..4 {
         let mut client = guarded.stranger();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use uartnet_proto::frame::frame_len;
 use uartnet_proto::message::{self, Answer, ErrorCode, Records};
@@ -9,7 +10,7 @@ use uartnet_proto::message::{self, Answer, ErrorCode, Records};
 use super::failure::Failure;
 use super::talk::Answered;
 use crate::access::AllowedPort;
-use crate::log::{NoPage, Page, PageSlot, Query, When};
+use crate::log::{Cursor, NoPage, Page, PageSlot, Query, When};
 
 /// How many bytes the records of one page have at most, about.
 const PAGE: usize = 48 * 1024;
@@ -29,6 +30,7 @@ impl Pages {
 
     pub(super) fn ask(
         &mut self,
+        now: Instant,
         port: &AllowedPort,
         wanted: &message::Log,
         max_frame: usize,
@@ -37,17 +39,13 @@ impl Pages {
         let query = Query {
             since: when("since", wanted.since.as_deref())?,
             until: when("until", wanted.until.as_deref())?,
-            after: match &wanted.after {
-                None => None,
-                Some(text) => Some(text.parse().map_err(|()| {
-                    let sentence = "log: after must be what \"next\" of a page said";
-                    Failure::new(ErrorCode::BadMessage, sentence)
-                })?),
-            },
+            after: place("after", "next", wanted.after.as_deref())?,
+            to: place("to", "end", wanted.to.as_deref())?,
             limit: PAGE.min(max_frame.saturating_sub(frame_len(AROUND))),
         };
-        let slot = port.read_log(query).map_err(|no_page| {
-            let code = match no_page {
+        let slot = port.read_log(now, query).map_err(|no_page| {
+            let code = match &no_page {
+                NoPage::Refused(refusal) => return Failure::from(refusal),
                 NoPage::NoLog => ErrorCode::NoLog,
                 NoPage::TooMany { .. } => ErrorCode::Busy,
             };
@@ -71,6 +69,7 @@ fn answer(page: io::Result<Page>) -> Answer {
         Ok(page) => Answer::Records(Records {
             records: page.records,
             next: page.next.to_string(),
+            end: Some(page.end.to_string()),
             more: page.more,
             skipped: page.skipped,
         }),
@@ -79,6 +78,15 @@ fn answer(page: io::Result<Page>) -> Answer {
             Answer::Error(Failure::new(ErrorCode::NoLog, sentence).answer())
         }
     }
+}
+
+/// A place in a log, as a page told it.
+fn place(field: &str, told_as: &str, text: Option<&str>) -> Result<Option<Cursor>, Failure> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|()| {
+        let sentence = format!("log: {field} must be what \"{told_as}\" of a page said");
+        Failure::new(ErrorCode::BadMessage, sentence)
+    })
 }
 
 /// A time, or how long ago.

@@ -268,7 +268,7 @@ impl Conversation {
             Request::Log(log) => {
                 let port = self.port(&log.log)?;
                 self.check_outstanding()?;
-                self.pages.ask(&port, &log, self.max_frame, id)?;
+                self.pages.ask(now, &port, &log, self.max_frame, id)?;
                 Ok(None)
             }
             Request::Status(status) => {
