@@ -116,6 +116,7 @@ impl Plan {
                 write_queue: random.pick(&[16, 100, 1000]),
                 ask_queue: random.pick(&[2, 50]),
                 ask_wait: random.pick(&[TIMEOUT, 20 * TIMEOUT]),
+                typing_hold: Duration::ZERO,
                 profile: Some(profile),
                 sequences: Vec::new(),
                 byte_pacing: Duration::from_millis(u64::from(random.percent(10))),

@@ -106,3 +106,35 @@ fn an_ask_whose_turn_does_not_come_in_time_says_so() {
     assert_eq!(slow.answer(slow_id)["reply"], "OK");
     assert_eq!(patient.answer(patient_id)["reply"], "OFF");
 }
+
+#[test]
+fn an_ask_waits_for_the_end_of_a_line_that_is_being_typed_and_both_sides_know() {
+    let daemon = Daemon::with_config(
+        "[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\ntyping_hold = \"10m\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+    )
+    .unwrap();
+    let mut typist = Session::open(daemon.address());
+    typist.request(json!({"open": "board0", "mode": "write"}));
+    typist.write(0, "LED O");
+    typist.event("written");
+    let mut asker = Session::open(daemon.address());
+    let hurried = asker.request(json!({"ask": "board0", "command": "LED?", "wait_ms": 100}));
+    assert_eq!(hurried["error"], "waited", "{hurried}");
+    let message = hurried["message"].as_str().unwrap();
+    assert!(message.contains("is typing a line"), "{message}");
+    let patient = asker.send(json!({"ask": "board0", "command": "LED?", "wait_ms": 600_000}));
+    let told = typist.event("ask-turn");
+    assert_eq!(
+        (&told["turn"], &told["hold_ms"]),
+        (&json!("waits"), &json!(600_000)),
+        "{told}"
+    );
+    typist.write(5, "N\r");
+    assert_eq!(
+        asker.answer(patient)["reply"],
+        "ON",
+        "the line was not torn"
+    );
+    assert_eq!(typist.event("ask-turn")["turn"], "over");
+}

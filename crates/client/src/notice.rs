@@ -1,5 +1,8 @@
 //! What happened to a followed port, as sentences. Not where they are shown.
 
+use std::time::Duration;
+
+use humantime::format_duration;
 use uartnet_client::{Followed, ReadEvent};
 use uartnet_proto::message::{Event, GapWhy, State};
 
@@ -89,6 +92,25 @@ impl Notices {
                     None => "nobody holds the write lease".to_owned(),
                 };
                 (self.lease.replace(text.clone()) != Some(text.clone())).then_some(text)
+            }
+            Event::AskTurn {
+                turn, by, hold_ms, ..
+            } => {
+                let by = by.as_deref().unwrap_or("somebody");
+                let hold = hold_ms.map(Duration::from_millis).map(format_duration);
+                match (turn.as_str(), hold) {
+                    ("waits", Some(hold)) => Some(format!(
+                        "an ask of {by} waits until you end this line, or type nothing for {hold}"
+                    )),
+                    ("waits", None) => {
+                        Some(format!("an ask of {by} waits until you end this line"))
+                    }
+                    ("runs", _) => Some(format!("an ask of {by} runs; what you type waits")),
+                    ("over", _) => {
+                        Some("asks and you are out of each other's way again".to_owned())
+                    }
+                    _ => None,
+                }
             }
             Event::WriteLost {
                 from, to, reason, ..

@@ -39,6 +39,7 @@ pub(crate) struct News {
     pub(crate) line: bool,
     pub(crate) signals: bool,
     pub(crate) lease: bool,
+    pub(crate) ask_turn: bool,
     pub(crate) errors: ReceiveErrors,
 }
 

@@ -4,8 +4,10 @@ mod controlling;
 mod permission;
 mod reconfigure;
 mod recording;
+mod standoff;
 mod telling;
 
+use self::standoff::Standoff;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,7 @@ use crate::reader::{self, Reader};
 use crate::sequencer::{Ended, Sequencer};
 use crate::time::earlier;
 use crate::transmit::{Pacing, Turn, WriteQueue};
+use crate::typing::Typing;
 use crate::writer::Writers;
 use crate::{
     Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
@@ -50,6 +53,8 @@ pub struct HubConfig {
     pub ask_queue: usize,
     /// How long an ask may wait for its turn, unless it says so itself; at most [`crate::LONGEST_TIMEOUT`].
     pub ask_wait: Duration,
+    /// How long a line that somebody types holds asks up after its last byte. Zero: not at all.
+    pub typing_hold: Duration,
     /// How the board's interpreter is talked to; `None`: it has none that we know.
     pub profile: Option<Profile>,
     /// The sequences clients may run, beside those that every port has ([`Sequence::all`]).
@@ -82,6 +87,8 @@ pub struct Hub {
     /// All there are.
     sequences: Vec<Sequence>,
     line_holds: LineHolds,
+    typing: Typing,
+    standoff: Option<Standoff>,
     /// What [`Hub::poll_transmit`] last gave, until something happens to it.
     offered: Option<Offered>,
     /// Whether a reader holds the UART up.
@@ -133,6 +140,8 @@ impl Hub {
             sequencer: Sequencer::default(),
             sequences: Sequence::all(&config.sequences),
             line_holds: LineHolds::default(),
+            typing: Typing::new(config.typing_hold),
+            standoff: None,
             offered: None,
             paused: false,
             shutting_down: false,
@@ -257,6 +266,7 @@ impl Hub {
         self.state_at = self.history.end();
         self.note_state(now);
         self.asks.lost(reason);
+        self.typing.forget();
         self.sequencer.lost(reason);
         if let Some(line) = self.sequencer.take_line_owed() {
             self.line_holds.owe(line);
@@ -277,6 +287,7 @@ impl Hub {
         let end_before = self.history.end();
         self.asks.handle_data(now, &bytes);
         self.sequencer.handle_data(now, &bytes);
+        self.typing.handle_data(now);
         self.journal.arrived(now, end_before);
         self.history.push(bytes);
         self.journal.forget_before(self.history.start());
@@ -328,6 +339,9 @@ impl Hub {
             Source::Sequence => self.sequencer.transmitted(now, count),
             Source::Write => {
                 let writer = self.writes.taken(&mut self.writers, count);
+                if let Some(writer) = writer.filter(|it| !self.writers.owners(*it).is_empty()) {
+                    self.typing.typed(now, writer, &bytes[..count]);
+                }
                 self.tell_writers(writer);
                 self.tell_room();
             }
@@ -370,6 +384,7 @@ impl Hub {
         let free = self.is_free();
         self.sequencer.handle_timeout(now, turn, free);
         self.pacing.handle_timeout(now);
+        self.typing.handle_timeout(now);
         self.unstick_after(held, now);
         self.asks.handle_timeout(now, self.is_held());
         self.end_overdue(now);
@@ -486,6 +501,9 @@ impl Hub {
         self.release_lease(now, client);
         self.settle(now);
         if let Some(left) = self.clients.remove(&client) {
+            let held = self.is_held();
+            self.typing.left(left.writer);
+            self.unstick_after(held, now);
             self.writers.detach(left.writer);
         }
         self.wakes.forget(client);
@@ -679,8 +697,11 @@ impl Hub {
             if self.sequencer.wants_turn() {
                 return None;
             }
-            self.start_ask(now);
+            if !self.is_typing(now) {
+                self.start_ask(now);
+            }
         }
+        self.watch_standoff(now);
         let (bytes, source) = if let Some(bytes) = sent {
             (bytes, Source::Sequence)
         } else if self.asks.is_running() {
@@ -704,10 +725,15 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] should be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        // Whose line is abandoned when is of interest to asks only.
+        let asks_wait = self.asks.waiting() > 0;
+        let typing = self.typing.poll_timeout().filter(|_| asks_wait);
         let mut next = self.asks.poll_timeout(self.is_held());
         for other in [
             self.sequencer.poll_timeout(),
             self.pacing.poll_timeout(),
+            typing,
+            self.standoff_timeout(),
             self.arbiter.poll_timeout(),
         ] {
             next = earlier(next, other);
@@ -743,7 +769,10 @@ impl Hub {
                 break;
             }
             match self.check_unread(client) {
-                Ok(()) => self.asks.start(now, self.history.end()),
+                Ok(()) => {
+                    self.typing.forget();
+                    self.asks.start(now, self.history.end());
+                }
                 Err(refusal) => self.asks.refuse_next(now, refusal),
             }
             self.settle(now);
@@ -758,7 +787,7 @@ impl Hub {
         while let Some(overdue) = self.asks.take_overdue(now) {
             let refusal = Refusal::Waited {
                 waited: overdue.waited,
-                holdup: self.holdup(),
+                holdup: self.holdup(now),
             };
             let outcome = AskOutcome::Refused(refusal);
             self.end_ask(now, overdue.client, overdue.id, outcome);
@@ -770,6 +799,7 @@ impl Hub {
         !self.is_present()
             || self.sequencer.holds_transmit()
             || self.sequencer.wants_turn()
+            || self.typing.poll_timeout().is_some()
             || self.pacing.poll_timeout().is_some()
     }
 

@@ -30,6 +30,7 @@ mod sequencer;
 mod step;
 mod time;
 mod transmit;
+mod typing;
 mod vocabulary;
 mod writer;
 

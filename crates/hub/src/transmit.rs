@@ -78,6 +78,11 @@ impl WriteQueue {
         self.writes.front().map(|write| &write.bytes)
     }
 
+    /// Whose the first write is.
+    pub(crate) fn front_writer(&self) -> Option<WriterId> {
+        self.writes.front().map(|write| write.writer)
+    }
+
     pub(crate) fn front_turn(&self) -> Option<Turn> {
         self.writes.front().map(|write| write.turn)
     }

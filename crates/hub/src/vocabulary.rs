@@ -191,6 +191,8 @@ pub enum Notice {
         /// Whether that is you.
         yours: bool,
     },
+    /// This client's typing and somebody's ask are in each other's way, for longer than a moment; or are no more.
+    AskTurn(AskTurn),
     /// This client's own bytes below this write offset have been taken by the UART, but for those told as lost.
     Written {
         /// The write offset reached.
@@ -223,6 +225,25 @@ pub enum Notice {
     },
     /// The hub has cut this client off; nothing more will come.
     Closed(CloseReason),
+}
+
+/// Who waits for whom, where a client types and another one asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskTurn {
+    /// An ask waits until this client has ended the line it is typing, or has typed nothing for the hold time.
+    Waits {
+        /// The label of who asks.
+        whose: String,
+        /// The hold time.
+        hold: Duration,
+    },
+    /// What this client has typed waits for the end of an ask.
+    Runs {
+        /// The label of who asks.
+        whose: String,
+    },
+    /// Nobody waits any more.
+    Over,
 }
 
 /// What went wrong on the line, or was seen on it.

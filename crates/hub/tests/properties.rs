@@ -162,11 +162,17 @@ fn hub_config() -> impl Strategy<Value = HubConfig> {
         write,
         pacing,
         prop::option::of(Just(Duration::from_millis(500))),
+        prop_oneof![
+            Just(Duration::ZERO),
+            Just(50 * MS),
+            Just(Duration::from_secs(3))
+        ],
     )
-        .prop_map(|(write, pacing, lease_idle)| {
+        .prop_map(|(write, pacing, lease_idle, typing_hold)| {
             let steps = |steps: &[&str]| steps.iter().map(|step| step.parse().unwrap()).collect();
             HubConfig {
                 history: HISTORY,
+                typing_hold,
                 write,
                 lease_idle,
                 stall_limit: STALL_LIMIT,
@@ -603,6 +609,7 @@ impl World {
             | Notice::Line(_)
             | Notice::Signals { .. }
             | Notice::Errors(_)
+            | Notice::AskTurn(_)
             | Notice::Lease { .. } => {}
         }
         notice

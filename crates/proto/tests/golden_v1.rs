@@ -956,6 +956,22 @@ fn events_are_these_bytes() {
     );
     event(
         concat!(
+            "92_",                       // LEN
+            r#"{"event":"ask-turn","#,   // the kind; which event
+            r#""port":"board0","#,       // the port
+            r#""turn":"waits","#,        // who waits for whom
+            r#""by":"127.0.0.1:5122","#, // who asks, may be absent
+            r#""hold_ms":10000}"#,       // after how much silence it goes ahead, may be absent
+        ),
+        Event::AskTurn {
+            port: port(),
+            turn: "waits".into(),
+            by: Some("127.0.0.1:5122".into()),
+            hold_ms: Some(10_000),
+        },
+    );
+    event(
+        concat!(
             "51_",                    // LEN
             r#"{"event":"written","#, // the kind; which event
             r#""port":"board0","#,    // the port

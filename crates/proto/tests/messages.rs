@@ -728,6 +728,14 @@ fn event() -> BoxedStrategy<Event> {
             outputs,
             inputs
         }),
+        (text(), text(), of(text()), of(any::<u64>())).prop_map(|(port, turn, by, hold_ms)| {
+            Event::AskTurn {
+                port,
+                turn,
+                by,
+                hold_ms,
+            }
+        }),
         (text(), of(text()), any::<bool>()).prop_map(|(port, holder, yours)| Event::Lease {
             port,
             holder,

@@ -181,12 +181,13 @@ fn every_link_leads_to_a_heading() {
     }
 }
 
-const EVENTS: [&str; 8] = [
+const EVENTS: [&str; 9] = [
     "gap",
     "state",
     "line",
     "signals",
     "lease",
+    "ask-turn",
     "written",
     "write-lost",
     "closed",
@@ -200,6 +201,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::Line { .. } => "line",
         Event::Signals { .. } => "signals",
         Event::Lease { .. } => "lease",
+        Event::AskTurn { .. } => "ask-turn",
         Event::Written { .. } => "written",
         Event::WriteLost { .. } => "write-lost",
         Event::Closed { .. } => "closed",

@@ -208,6 +208,7 @@ fn port_keys(old: &PortConfig, new: &PortConfig) -> Keys {
         on_loss,
         ask_queue,
         ask_wait,
+        typing_hold,
         profile,
         sequences,
         byte_pacing,
@@ -226,6 +227,7 @@ fn port_keys(old: &PortConfig, new: &PortConfig) -> Keys {
     keys.add("on_loss", *on_loss != new.hub.on_loss);
     keys.add("ask_queue", *ask_queue != new.hub.ask_queue);
     keys.add("ask_wait", *ask_wait != new.hub.ask_wait);
+    keys.add("typing_hold", *typing_hold != new.hub.typing_hold);
     keys.add("interpreter", *profile != new.hub.profile);
     keys.add("sequence", *sequences != new.hub.sequences);
     keys.add("write_pacing", *byte_pacing != new.hub.byte_pacing);

@@ -74,7 +74,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 59);
+    assert_eq!(tried, 60);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 35);
+    assert_eq!(tried, 36);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn each_range_is_the_range() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 22);
+    assert_eq!(tried, 23);
 }
 
 #[test]

@@ -110,6 +110,9 @@ impl Set {
             if common.insecure_token {
                 command.arg("--insecure-token");
             }
+            if common.insecure_token {
+                command.arg("--insecure-token");
+            }
             command
         };
         command

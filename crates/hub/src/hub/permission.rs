@@ -93,11 +93,15 @@ impl Hub {
     }
 
     /// What asks that wait for their turn wait for, as a part of a sentence.
-    pub(super) fn holdup(&self) -> String {
+    pub(super) fn holdup(&self, now: Instant) -> String {
         let what = if let Some(client) = self.asks.running_client() {
             format!("an ask of {} runs", self.label(client))
         } else if self.asks.is_running() {
             "the port waits for the late reply to an ask that had none in time".to_owned()
+        } else if let Some(writer) = self.typing.typist(now) {
+            let owner = self.writers.owners(writer).first().copied();
+            let who = owner.map_or_else(|| "somebody".to_owned(), |owner| self.label(owner));
+            format!("{who} is typing a line")
         } else if self.sequencer.holds_transmit() {
             "a control operation holds the port".to_owned()
         } else if self.writes.len() > 0 {

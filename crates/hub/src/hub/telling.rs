@@ -86,6 +86,7 @@ impl Hub {
             // The state says line settings and signals as well.
             *news = News {
                 lease: news.lease,
+                ask_turn: news.ask_turn,
                 errors: news.errors,
                 ..News::default()
             };
@@ -112,6 +113,9 @@ impl Hub {
         let errors = std::mem::take(&mut news.errors);
         if errors != ReceiveErrors::default() {
             return Some(Notice::Errors(errors));
+        }
+        if std::mem::take(&mut news.ask_turn) {
+            return Some(Notice::AskTurn(self.ask_turn(id)));
         }
         if std::mem::take(&mut news.lease) {
             let holder = self.arbiter.holder();
@@ -203,6 +207,7 @@ impl Hub {
         while let Some(ended) = self.sequencer.poll_end() {
             self.end_control(now, ended);
         }
+        self.watch_standoff(now);
         if self.sequencer.take_line_stays() {
             self.line_holds.set();
         }

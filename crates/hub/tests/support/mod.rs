@@ -20,6 +20,7 @@ pub fn config() -> HubConfig {
         on_loss: OnLoss::Discard,
         ask_queue: 64,
         ask_wait: LONGEST_TIMEOUT,
+        typing_hold: Duration::ZERO,
         profile: None,
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,

@@ -62,6 +62,20 @@ pub enum Event {
         /// Whether that is this client.
         yours: bool,
     },
+    /// This client's typing and somebody's ask are in each other's way.
+    AskTurn {
+        /// The port.
+        port: String,
+        /// Who waits: `waits` (the ask, for the end of this client's line), `runs` (this client's bytes, for the end of the
+        /// ask), `over` (nobody any more).
+        turn: String,
+        /// Who asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// For `waits`: after how much silence of this client the ask goes ahead all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold_ms: Option<u64>,
+    },
     /// The UART has taken this client's bytes below this write offset.
     Written {
         /// The port.

@@ -235,6 +235,7 @@ fn port(
         on_loss: OnLoss::default(),
         ask_queue: limits::ASK_QUEUE.default,
         ask_wait: limits::ASK_WAIT.default,
+        typing_hold: limits::TYPING_HOLD.default,
         profile: interpreter::profile(
             values,
             raw.interpreter.as_ref(),
@@ -270,6 +271,9 @@ fn port(
     });
     values.set(&mut hub.ask_wait, &raw.ask_wait, |text| {
         values::duration(text, limits::ASK_WAIT.range())
+    });
+    values.set(&mut hub.typing_hold, &raw.typing_hold, |text| {
+        values::duration(text, limits::TYPING_HOLD.range())
     });
     if let Some((per_byte, per_line)) = values.get(&raw.write_pacing, values::pacing) {
         (hub.byte_pacing, hub.line_pacing) = (per_byte, per_line);

@@ -57,6 +57,8 @@ pub(super) const ASK_WAIT: Limit<Duration> = Limit::new(
     MILLISECOND,
     uartnet_hub::LONGEST_TIMEOUT,
 );
+pub(super) const TYPING_HOLD: Limit<Duration> =
+    Limit::new(Duration::from_secs(10), Duration::ZERO, HOUR);
 pub(super) const PACING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 
 // [[port.log]]

@@ -63,6 +63,7 @@ pub(super) struct RawPort {
     pub(super) write_pacing: Option<Written>,
     pub(super) ask_queue: Option<Written>,
     pub(super) ask_wait: Option<Written>,
+    pub(super) typing_hold: Option<Written>,
     pub(super) interpreter: Option<Spanned<RawInterpreter>>,
     #[serde(default, rename = "sequence")]
     pub(super) sequences: Vec<Spanned<RawSequence>>,

@@ -193,7 +193,7 @@ impl Bridge {
                     tracing::debug!(port = %self.port(), %from, %to, "a client begins after a gap");
                 }
                 Notice::Closed(reason) => self.handle_closed(reason),
-                Notice::Lease { .. } | Notice::AskDone { .. } => {}
+                Notice::Lease { .. } | Notice::AskTurn(_) | Notice::AskDone { .. } => {}
                 Notice::Line(_)
                 | Notice::Signals { .. }
                 | Notice::Errors(_)

@@ -247,6 +247,7 @@ impl Rfc2217Session {
             // The bridge keeps these to itself.
             Notice::Gap { .. }
             | Notice::Lease { .. }
+            | Notice::AskTurn(_)
             | Notice::Written { .. }
             | Notice::WriteLost { .. }
             | Notice::AskDone { .. }

@@ -217,6 +217,7 @@ pub(super) fn config() -> HubConfig {
         on_loss: OnLoss::Discard,
         ask_queue: 8,
         ask_wait: Duration::from_secs(30),
+        typing_hold: Duration::ZERO,
         profile: Some(Profile::new(ReplyEnd::Line { count: 1 })),
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,

@@ -32,6 +32,7 @@ pub(crate) fn hub() -> HubConfig {
         on_loss: OnLoss::Discard,
         ask_queue: 256,
         ask_wait: Duration::from_secs(30),
+        typing_hold: Duration::ZERO,
         profile: None,
         sequences: Vec::new(),
         byte_pacing: Duration::ZERO,

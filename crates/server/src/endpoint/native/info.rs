@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use uart_iface::{ErrorCounters, InputSignals, OutputSignals};
 use uartnet_hub::{
-    CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, Sequence, Step,
-    WritePolicy,
+    AskTurn, CloseReason, DeviceState, GapWhy, HubInfo, Notice, OnLag, Profile, ReadFrom, Sequence,
+    Step, WritePolicy,
 };
 use uartnet_hub::{Epoch, Offset};
 use uartnet_proto::message::{
@@ -123,6 +123,19 @@ pub(super) fn event(port: &str, notice: Notice) -> Option<Event> {
             holder,
             yours,
         },
+        Notice::AskTurn(turn) => {
+            let (turn, by, hold) = match turn {
+                AskTurn::Waits { whose, hold } => ("waits", Some(whose), Some(hold)),
+                AskTurn::Runs { whose } => ("runs", Some(whose), None),
+                AskTurn::Over => ("over", None, None),
+            };
+            Event::AskTurn {
+                port,
+                turn: turn.to_owned(),
+                by,
+                hold_ms: hold.map(|hold| u64::try_from(hold.as_millis()).unwrap_or(u64::MAX)),
+            }
+        }
         Notice::Written { up_to } => Event::Written {
             port,
             offset: up_to,

@@ -211,6 +211,7 @@ impl Plain {
             | Notice::Signals { .. }
             | Notice::Errors(_)
             | Notice::Lease { .. }
+            | Notice::AskTurn(_)
             | Notice::ControlDone { .. } => {}
         }
     }
