@@ -198,6 +198,45 @@ fn what_arrived_before_the_command_was_taken_is_not_its_reply() {
 }
 
 #[test]
+fn no_command_begins_while_a_laggard_keeps_the_uart_unread() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        profile: Some(line()),
+        ..config()
+    });
+    let slow = bench.attach(reader("slow", ReadFrom::Live));
+    let a = bench.attach(client("a"));
+    bench.data(vec![b'.'; 900]);
+    assert!(bench.hub.reading_paused());
+    bench.ask(a, "ask");
+    assert_eq!(bench.transmit(), b"", "\"old\" lies unread in the UART");
+
+    // The laggard has read; what lay there is read before the command is written, and is not its reply.
+    bench.notices(slow);
+    assert!(!bench.hub.reading_paused());
+    bench.data("old\r\n");
+    assert_eq!(bench.transmit(), b"ask\r");
+    bench.data("new\r\n");
+    assert_eq!(bench.end(a), "new");
+}
+
+#[test]
+fn a_laggard_that_stopped_holds_a_command_up_for_the_grace_only() {
+    let mut bench = Bench::new(HubConfig {
+        history: 1000,
+        profile: Some(line()),
+        ..config()
+    });
+    bench.attach(reader("stopped", ReadFrom::Live));
+    let a = bench.attach(client("a"));
+    bench.data(vec![b'.'; 900]);
+    bench.ask(a, "ask");
+    assert_eq!(bench.transmit(), b"");
+    bench.pass(50 * MS);
+    assert_eq!(bench.transmit(), b"ask\r");
+}
+
+#[test]
 fn a_reply_cannot_end_before_its_command_is_written() {
     let mut bench = with(line());
     let a = bench.attach(client("a"));
