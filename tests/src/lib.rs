@@ -6,6 +6,7 @@
 mod binaries;
 mod collected;
 mod conformance;
+mod content;
 mod daemon;
 mod peer;
 mod process;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use binaries::{Binaries, binaries};
 pub use collected::Collected;
 pub use conformance::{Conformed, conformance};
+pub use content::{content, differs_at};
 pub use daemon::{Daemon, Listening};
 pub use peer::{Peer, frame};
 pub use process::{Process, exit_code, send_signal, send_signal_to_group};

@@ -137,6 +137,22 @@ impl Session {
         }
     }
 
+    /// Waits for data, and takes all that was read: the offset of the first byte, and the bytes.
+    ///
+    /// # Panics
+    /// No data comes, or its offsets have a hole.
+    pub fn read_some(&mut self) -> (u64, Vec<u8>) {
+        while self.data.is_empty() {
+            if let Some(control) = self.receive() {
+                self.kept.push_back(control);
+            }
+        }
+        let offset = self.offset.expect("data has an offset");
+        let taken = std::mem::take(&mut self.data);
+        self.offset = Some(offset + taken.len() as u64);
+        (offset, taken)
+    }
+
     /// Waits for the end of the stream, and returns the control that came before it.
     ///
     /// # Panics
