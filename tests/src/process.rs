@@ -1,5 +1,6 @@
 //! One child process whose output is collected and which never outlives its guard.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
@@ -72,6 +73,19 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How much of its memory is in RAM, in bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resident(&self) -> Result<usize> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"))
+            .context("no VmRSS in its status")?;
+        Ok(kib.trim().parse::<usize>()? * 1024)
     }
 
     /// Writes to its standard input.

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 use uartnet_tests::{DEADLINE, Daemon, Peer, Session, frame, uartd_command};
 
 #[test]
@@ -91,6 +92,108 @@ fn a_gateway_out_of_descriptors_serves_whom_it_has_says_so_once_and_recovers() {
     );
 }
 
+/// How many clients come at once.
+const BURST: usize = 1000;
+/// What each may cost while it says nothing, in bytes; in a debug build.
+const MEMORY_PER_CLIENT: usize = 32 * 1024;
+
+#[test]
+fn a_burst_of_clients_is_served_also_where_the_soft_limit_of_descriptors_is_small() {
+    // They are ours as well.
+    let ours = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: ours.maximum,
+        ..ours
+    };
+    setrlimit(Resource::Nofile, wanted).expect("descriptors");
+    let uartd = uartd_command().expect("a binary");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -S -n 64 && exec \"$@\"", "sh"])
+        .arg(uartd.get_program())
+        .args(["--listen", "uartnet=127.0.0.1:0", "board0=sim:interpreter"]);
+    let mut daemon = Daemon::run(&mut command, 1).expect("a gateway");
+    drop(Session::open(daemon.address())); // what the first one costs once for all
+    let before = daemon.process().resident().expect("its memory");
+    let mut clients: Vec<Peer> = (0..BURST)
+        .map(|_| Peer::connect(daemon.address()))
+        .collect();
+    for client in &mut clients {
+        client.send(frame(r#"{"hello":"uartnet/1"}"#));
+    }
+    for client in &mut clients {
+        let welcome: Value = serde_json::from_slice(&client.frame()).expect("a JSON object");
+        assert_eq!(welcome["welcome"], "uartnet/1", "{welcome}");
+    }
+    let grown = daemon
+        .process()
+        .resident()
+        .expect("its memory")
+        .saturating_sub(before);
+    assert!(
+        grown <= BURST * MEMORY_PER_CLIENT,
+        "{} bytes for each client",
+        grown / BURST
+    );
+    // All of them at once.
+    let mut session = Session::open(daemon.address());
+    let status = session.request(json!({"status": "gateway"}));
+    let counters = &status["status"]["counters"];
+    assert_eq!(counters["connections"], BURST + 1, "{status}");
+    assert_eq!(counters["connections_refused"], 0, "{status}");
+    let log = daemon.log();
+    assert!(!log.contains("cannot accept"), "{log}");
+}
+
+#[test]
+fn connections_of_one_address_beyond_what_it_may_have_are_refused_and_counted() {
+    let daemon = Daemon::with_config(
+        "[gateway]\nmax_connections_per_peer = 3\n[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+    )
+    .expect("a gateway");
+    let mut sessions: Vec<Session> = (0..3).map(|_| Session::open(daemon.address())).collect();
+    for _ in 0..2 {
+        let mut refused = Peer::connect(daemon.address());
+        assert_eq!(
+            refused.text(),
+            "error: busy: 3 connections of this address are in use, and it may have no more"
+        );
+        refused.expect_end();
+    }
+    let status = sessions[0].request(json!({"status": "gateway"}));
+    let counters = &status["status"]["counters"];
+    assert_eq!(counters["connections"], 3, "{status}");
+    assert_eq!(counters["connections_refused"], 2, "{status}");
+}
+
+#[test]
+fn a_gateway_with_256_ports_serves_each_of_them() {
+    const PORTS: usize = 256;
+    let ports: String = (0..PORTS)
+        .map(|n| format!("[[port]]\nname = \"board{n}\"\ndevice = \"sim:echo\"\n"))
+        .collect();
+    let daemon = Daemon::with_config(&format!(
+        "[[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n{ports}"
+    ))
+    .expect("a gateway");
+    let mut sessions: Vec<Session> = (0..PORTS)
+        .map(|_| Session::open(daemon.address()))
+        .collect();
+    for (n, session) in sessions.iter_mut().enumerate() {
+        let opened = session.request(json!({"open": format!("board{n}"), "mode": "write"}));
+        assert_eq!(opened["write_offset"], 0, "{opened}");
+        session.write(0, format!("I am {n}."));
+    }
+    for (n, session) in sessions.iter_mut().enumerate() {
+        let (offset, said) = session.read_until(&format!("I am {n}."));
+        assert_eq!((offset, said.len()), (0, format!("I am {n}.").len()));
+    }
+    let status = sessions[0].request(json!({"status": "gateway"}));
+    assert_eq!(status["status"]["ports"], PORTS, "{status}");
+    assert_eq!(status["status"]["present"], PORTS, "{status}");
+}
+
 #[test]
 fn a_reader_that_never_reads_misses_bytes_by_number_and_others_miss_nothing() {
     let daemon = Daemon::start(&["board1=sim:echo,history=4KiB,on_lag=gap"]).expect("a gateway");
@@ -118,7 +221,7 @@ fn a_reader_that_never_reads_misses_bytes_by_number_and_others_miss_nothing() {
     while next < end {
         let payload = stuck.peer().frame();
         if payload[0] == b'{' {
-            let event: serde_json::Value = serde_json::from_slice(&payload).expect("control");
+            let event: Value = serde_json::from_slice(&payload).expect("control");
             if event["event"] == "gap" {
                 assert_eq!(event["from"], next, "{event}");
                 let to = event["to"].as_u64().expect("an offset");
@@ -172,7 +275,7 @@ fn a_full_queue_of_asks_is_said_to_be_full() {
             session.send(json!({"ask": "board0", "command": command, "timeout_ms": 30_000}))
         })
         .collect();
-    let answers: Vec<serde_json::Value> = ids.iter().map(|id| session.answer(*id)).collect();
+    let answers: Vec<Value> = ids.iter().map(|id| session.answer(*id)).collect();
     assert_eq!(answers[0]["reply"], "OK");
     let busy = answers
         .iter()

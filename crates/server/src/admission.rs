@@ -1,11 +1,11 @@
 //! From an accepted socket to a conversation, in one place for every protocol and in this order: limits, who the client
 //! is, its session. What is said in it is the endpoint's, how it is carried is `conn_task`'s.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::access::{Arrival, Gate, Guarded, Identity, Origin, Visitor};
+use crate::access::{Arrival, Counts, Gate, Guarded, Identity, Origin, Visitor};
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Ending, Stream};
 use crate::endpoint::{Connection, EndpointKind};
@@ -14,6 +14,9 @@ use tokio_util::task::TaskTracker;
 
 /// How many refused clients are answered at once; more than these are just closed.
 const REFUSED_AT_ONCE: usize = 64;
+
+/// How many clients one other machine may have here, unless the configuration says something else.
+const PER_PEER: usize = 1024;
 
 /// What a listener offers to whoever connects.
 #[derive(Debug)]
@@ -37,6 +40,7 @@ pub(crate) struct Admission {
     gate: Rc<Gate>,
     connections: TaskTracker,
     served: Cell<usize>,
+    peers: RefCell<Counts>,
     refused: Cell<usize>,
     limits: Cell<Limits>,
     cut: Cell<CutShort>,
@@ -47,6 +51,21 @@ pub(crate) struct Admission {
 pub(crate) struct Limits {
     /// How many clients may be there at once.
     pub(crate) connections: usize,
+    /// How many of one address. `None`: [`PER_PEER`], and those of this machine any number.
+    pub(crate) per_peer: Option<usize>,
+    /// Within what time a vanished machine is noticed.
+    pub(crate) dead_peer: Duration,
+}
+
+impl Limits {
+    /// How many of this origin may be there at once.
+    fn of(&self, origin: Origin) -> usize {
+        match self.per_peer {
+            Some(limit) if origin != Origin::Local => limit,
+            None if !origin.is_this_machine() => PER_PEER,
+            Some(_) | None => usize::MAX,
+        }
+    }
 }
 
 /// What became of connections that were cut.
@@ -65,6 +84,7 @@ impl Admission {
             gate,
             connections: TaskTracker::new(),
             served: Cell::new(0),
+            peers: RefCell::default(),
             refused: Cell::new(0),
             limits: Cell::new(limits),
             cut: Cell::default(),
@@ -100,7 +120,7 @@ impl Admission {
     /// A client has connected.
     pub(crate) fn admit(self: &Rc<Self>, stream: Stream, offer: &Rc<Offer>, ending: &Ending) {
         let peer = stream.peer();
-        if let Err(error) = stream.tune() {
+        if let Err(error) = stream.tune(self.limits.get().dead_peer) {
             tracing::debug!(peer, %error, "a client left as it came");
             return;
         }
@@ -109,10 +129,20 @@ impl Admission {
             let why = format!("all {limit} connections of this gateway are in use");
             return self.refuse(stream, offer.config.endpoint, &peer, &why, ending.clone());
         }
+        let origin = Origin::of(stream.address());
+        let seat = match Seat::new(self, origin) {
+            Ok(seat) => seat,
+            Err(count) => {
+                let why = format!(
+                    "{count} connections of this address are in use, and it may have no more"
+                );
+                return self.refuse(stream, offer.config.endpoint, &peer, &why, ending.clone());
+            }
+        };
         let endpoint = offer.config.endpoint;
         let arrival = self.gate.arrive(
             Instant::now(),
-            Origin::of(stream.address()),
+            origin,
             peer.clone(),
             endpoint.name(),
             Identity::anonymous(offer.config.access),
@@ -127,6 +157,7 @@ impl Admission {
         self.gate.gateway().connections().accepted();
         let record = Record {
             served: Counted::new(self, |admission| &admission.served),
+            _seat: seat,
             protocol: offer.config.endpoint.name(),
             peer,
             account: Account::default(),
@@ -210,9 +241,36 @@ impl Drop for Counted {
     }
 }
 
+/// One of those that its address may have, for as long as it lives.
+struct Seat {
+    admission: Rc<Admission>,
+    origin: Origin,
+}
+
+impl Seat {
+    /// # Errors
+    /// How many its address has, which are all it may have.
+    fn new(admission: &Rc<Admission>, origin: Origin) -> Result<Seat, usize> {
+        let limit = admission.limits.get().of(origin);
+        admission.peers.borrow_mut().enter(origin, limit)?;
+        Ok(Seat {
+            admission: admission.clone(),
+            origin,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.admission.peers.borrow_mut().leave(self.origin);
+    }
+}
+
 /// What is told of a connection when it is over, however it ends.
 struct Record {
     served: Counted,
+    /// Held for its end.
+    _seat: Seat,
     protocol: &'static str,
     peer: String,
     account: Account,
@@ -251,6 +309,35 @@ impl Drop for Record {
                 connections: cut.connections + 1,
                 unsent: cut.unsent + unsent,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn how_many_one_address_may_have() {
+        let limits = |per_peer| Limits {
+            connections: 4096,
+            per_peer,
+            dead_peer: Duration::from_secs(90),
+        };
+        for (address, unsaid, said) in [
+            (Some("192.0.2.7"), PER_PEER, 3),
+            (Some("2001:db8::7"), PER_PEER, 3),
+            (Some("127.0.0.1"), usize::MAX, 3),
+            (Some("::ffff:127.0.0.1"), usize::MAX, 3),
+            (Some("::1"), usize::MAX, 3),
+            (None, usize::MAX, usize::MAX),
+        ] {
+            let address = address.map(|it| it.parse::<IpAddr>().unwrap());
+            let origin = Origin::of(address);
+            assert_eq!(limits(None).of(origin), unsaid, "{address:?}");
+            assert_eq!(limits(Some(3)).of(origin), said, "{address:?}");
         }
     }
 }

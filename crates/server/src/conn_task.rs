@@ -24,11 +24,7 @@ use crate::scratch::with_scratch;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// How long what was written may stay unacknowledged by the client's machine before the connection is dead, and after
-/// how much silence that machine is asked whether it is still there.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(90);
-const SILENCE: Duration = Duration::from_secs(60);
-const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// How often a machine that is silent is asked whether it is still there, before its connection is dead.
 const PROBES: u32 = 3;
 
 /// How long what a client sent may wait to be read when its connection is broken: a UART held up by its flow control may
@@ -321,22 +317,19 @@ impl Stream {
         }
     }
 
-    /// Bytes go at once, none is taken out of its place, and a client whose machine vanished is noticed.
-    pub(crate) fn tune(&self) -> io::Result<()> {
+    /// Bytes go at once, none is taken out of its place, and a client whose machine vanished is noticed within `dead_peer`,
+    /// which is at least 5 s.
+    pub(crate) fn tune(&self, dead_peer: Duration) -> io::Result<()> {
         let Stream::Tcp(stream) = self else {
             return Ok(());
         };
         stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
-        let keepalive = TcpKeepalive::new()
-            .with_time(SILENCE)
-            .with_interval(PROBE_EVERY)
-            .with_retries(PROBES);
-        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_keepalive(&keepalive(dead_peer))?;
         // An urgent byte is a byte of the stream like any other. Telnet's Synch sends the IAC of its data mark as one.
         socket.set_out_of_band_inline(true)?;
         #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        socket.set_tcp_user_timeout(Some(dead_peer))?;
         Ok(())
     }
 
@@ -393,6 +386,18 @@ impl Stream {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// For a connection on which nothing is under way: half of the time it may be silent, in the rest it is asked. The kernel
+/// counts in whole seconds. (What is under way and not acknowledged is what TCP_USER_TIMEOUT is for.)
+fn keepalive(dead_peer: Duration) -> TcpKeepalive {
+    let seconds = dead_peer.as_secs();
+    let every = (seconds / (2 * u64::from(PROBES))).max(1);
+    let silence = seconds.saturating_sub(u64::from(PROBES) * every).max(1);
+    TcpKeepalive::new()
+        .with_time(Duration::from_secs(silence))
+        .with_interval(Duration::from_secs(every))
+        .with_retries(PROBES)
 }
 
 #[cfg(test)]
@@ -589,6 +594,30 @@ mod tests {
             served = serve => served.unwrap(),
             () = ring => {}
             () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("it sleeps for ever"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_socket_notices_a_dead_peer_within_the_time_it_is_given() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, _client) = tokio::join!(listener.accept(), client);
+        let stream = Stream::Tcp(accepted.unwrap().0);
+        for seconds in [5, 6, 11, 30, 90, 3600] {
+            let dead_peer = Duration::from_secs(seconds);
+            stream.tune(dead_peer).unwrap();
+            let Stream::Tcp(tcp) = &stream else {
+                unreachable!("it was made above")
+            };
+            let socket = SockRef::from(tcp);
+            assert!(socket.keepalive().unwrap());
+            let silence = socket.tcp_keepalive_time().unwrap();
+            let every = socket.tcp_keepalive_interval().unwrap();
+            let probes = socket.tcp_keepalive_retries().unwrap();
+            assert_eq!(silence + every * probes, dead_peer);
+            assert!(silence >= Duration::from_secs(1) && every >= Duration::from_secs(1));
+            #[cfg(target_os = "linux")]
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(dead_peer));
         }
     }
 }

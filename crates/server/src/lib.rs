@@ -9,6 +9,7 @@ mod admission;
 pub mod cli;
 pub mod config;
 mod conn_task;
+pub mod descriptors;
 pub mod devices;
 pub mod endpoint;
 pub mod gateway;

@@ -11,7 +11,9 @@ use uart_iface::backend::found_devices;
 use uartnet_server::cli::{Cli, Command, Serve};
 use uartnet_server::config::{self, ConfigError, Given, ListenAddress};
 use uartnet_server::remote::{self, RemoteError};
-use uartnet_server::{Listening, Orders, ReadConfig, devices, run, runtime, stdio, telemetry};
+use uartnet_server::{
+    Listening, Orders, ReadConfig, descriptors, devices, run, runtime, stdio, telemetry,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -67,6 +69,7 @@ fn reload(gateway: &ListenAddress) -> anyhow::Result<ExitCode> {
 /// `uartd` itself.
 fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     telemetry::start(arguments.log.clone());
+    descriptors::raise_limit();
     let given = arguments.given();
     let loaded = match config::load(&given) {
         Ok(loaded) => loaded,

@@ -154,6 +154,8 @@ fn gateway(old: &GatewayConfig, new: &GatewayConfig) -> Keys {
         name,
         drain,
         max_connections,
+        max_connections_per_peer,
+        dead_peer,
         max_frame,
         tokens,
         audit,
@@ -164,6 +166,11 @@ fn gateway(old: &GatewayConfig, new: &GatewayConfig) -> Keys {
     keys.add("name", *name != new.name);
     keys.add("drain", *drain != new.drain);
     keys.add("max_connections", *max_connections != new.max_connections);
+    keys.add(
+        "max_connections_per_peer",
+        *max_connections_per_peer != new.max_connections_per_peer,
+    );
+    keys.add("dead_peer", *dead_peer != new.dead_peer);
     keys.add("max_frame", *max_frame != new.max_frame);
     keys.add("tokens", *tokens != new.tokens);
     keys.add("audit", *audit != new.audit);

@@ -591,6 +591,8 @@ fn rules(config: &GatewayConfig) -> Rules {
 fn limits(config: &GatewayConfig) -> Limits {
     Limits {
         connections: config.max_connections,
+        per_peer: config.max_connections_per_peer,
+        dead_peer: config.dead_peer,
     }
 }
 

@@ -42,6 +42,8 @@ fn every_key_reaches_its_place() {
     assert_eq!(gateway.name, "bench1");
     assert_eq!(gateway.drain, Duration::from_secs(10));
     assert_eq!((gateway.max_connections, gateway.max_frame), (100, 1 << 20));
+    assert_eq!(gateway.max_connections_per_peer, Some(10));
+    assert_eq!(gateway.dead_peer, Duration::from_secs(30));
 
     let [board0, board1] = config.ports.as_slice() else {
         panic!("{config:#?}");

@@ -401,6 +401,35 @@ fn more_connections_than_allowed_are_told_so() {
 }
 
 #[test]
+fn more_connections_of_one_address_than_it_may_have_are_told_so_and_counted() {
+    on_the_runtime(async {
+        let mut config = config(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]);
+        config.gateway.max_connections_per_peer = Some(2);
+        let daemon = Daemon::start_with(config).await;
+        let mut clients = [daemon.client().await, daemon.client().await];
+        for client in &mut clients {
+            assert!(!ask(client, "ID?").await.starts_with("error: "));
+        }
+        let mut third = daemon.client().await;
+        assert_eq!(
+            read_frame(&mut third).await.unwrap(),
+            "error: busy: 2 connections of this address are in use, and it may have no more"
+        );
+        assert_eq!(read_all(&mut third).await, "");
+        let [first, _second] = clients;
+        drop(first);
+        // As soon as one of them is gone, another one may come.
+        loop {
+            let mut fourth = daemon.client().await;
+            if !ask(&mut fourth, "ID?").await.starts_with("error: busy: ") {
+                break;
+            }
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_graceful_stop_delivers_what_was_asked_and_refuses_new_clients() {
     on_the_runtime(async {
         let daemon = Daemon::start(&["sim0=sim:interpreter"], &["uartnet=127.0.0.1:0"]).await;

@@ -30,11 +30,17 @@ pub enum Origin {
     Local,
 }
 
+/// How many there are of each address.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    of_origin: HashMap<Origin, usize>,
+    len: usize,
+}
+
 /// How many have not said who they are.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    of_origin: HashMap<Origin, usize>,
-    len: usize,
+    counts: Counts,
 }
 
 /// Who has presented tokens that are not in force.
@@ -64,33 +70,35 @@ impl Origin {
             Some(address) => Origin::Network(address),
         }
     }
+
+    /// Whether it is this machine itself.
+    pub(crate) fn is_this_machine(self) -> bool {
+        match self {
+            Origin::Network(IpAddr::V4(address)) => address.is_loopback(),
+            // ::1 without its last 64 bits; no other address of that network is anybody's.
+            Origin::Network(IpAddr::V6(network)) => network.is_unspecified(),
+            Origin::Local => true,
+        }
+    }
 }
 
-impl Crowd {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(super) fn enter(&mut self, origin: Origin, limit: usize) -> Result<(), Crowded> {
-        if self.len >= limit {
-            return Err(Crowded {
-                count: self.len,
-                of_origin: false,
-            });
+impl Counts {
+    /// One more. Those of its address are not to be more than `limit`.
+    ///
+    /// # Errors
+    /// There are so many already, and there they stay.
+    pub(crate) fn enter(&mut self, origin: Origin, limit: usize) -> Result<(), usize> {
+        let there = self.of_origin.get(&origin).copied().unwrap_or_default();
+        if there >= limit {
+            return Err(there);
         }
-        let count = self.of_origin.entry(origin).or_default();
-        if *count >= OF_ONE_ORIGIN {
-            return Err(Crowded {
-                count: *count,
-                of_origin: true,
-            });
-        }
-        *count += 1;
+        self.of_origin.insert(origin, there + 1);
         self.len += 1;
         Ok(())
     }
 
-    pub(super) fn leave(&mut self, origin: Origin) {
+    /// One less.
+    pub(crate) fn leave(&mut self, origin: Origin) {
         let Some(count) = self.of_origin.get_mut(&origin) else {
             return;
         };
@@ -99,6 +107,30 @@ impl Crowd {
         if *count == 0 {
             self.of_origin.remove(&origin);
         }
+    }
+}
+
+impl Crowd {
+    pub(super) fn len(&self) -> usize {
+        self.counts.len
+    }
+
+    pub(super) fn enter(&mut self, origin: Origin, limit: usize) -> Result<(), Crowded> {
+        if self.counts.len >= limit {
+            return Err(Crowded {
+                count: self.counts.len,
+                of_origin: false,
+            });
+        }
+        let entered = self.counts.enter(origin, OF_ONE_ORIGIN);
+        entered.map_err(|count| Crowded {
+            count,
+            of_origin: true,
+        })
+    }
+
+    pub(super) fn leave(&mut self, origin: Origin) {
+        self.counts.leave(origin);
     }
 }
 
@@ -175,7 +207,7 @@ mod tests {
         for (origin, count) in [(a, OF_ONE_ORIGIN - 1), (b, 4), (origin("10.0.0.3"), 1)] {
             (0..count).for_each(|_| crowd.leave(origin));
         }
-        assert_eq!((crowd.len(), crowd.of_origin.len()), (0, 0));
+        assert_eq!((crowd.len(), crowd.counts.of_origin.len()), (0, 0));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod token_file;
 mod visitor;
 
 pub use audit::{Audit, AuditTo, Event, Who};
+pub(crate) use crowd::Counts;
 pub use crowd::Origin;
 pub(crate) use fresh::keep_fresh;
 pub use gate::{Arrival, Clock, Crowded, Gate, GateCounters, Rules};

@@ -58,6 +58,13 @@ fn gateway(written: &[From<'_, RawGateway>], report: &mut Report) -> GatewayConf
         values.set(&mut gateway.max_connections, &raw.max_connections, |text| {
             values::count(text, limit.range())
         });
+        let written = &raw.max_connections_per_peer;
+        values.set(&mut gateway.max_connections_per_peer, written, |text| {
+            values::count(text, limits::MAX_CONNECTIONS_PER_PEER).map(Some)
+        });
+        values.set(&mut gateway.dead_peer, &raw.dead_peer, |text| {
+            values::duration(text, limits::DEAD_PEER.range())
+        });
         values.set(&mut gateway.max_frame, &raw.max_frame, |text| {
             values::size(text, limits::MAX_FRAME.range())
         });

@@ -38,6 +38,10 @@ pub(super) const FILE: usize = MIB;
 // [gateway]
 pub(super) const DRAIN: Limit<Duration> = Limit::new(Duration::from_secs(5), Duration::ZERO, HOUR);
 pub(super) const MAX_CONNECTIONS: Limit<usize> = Limit::new(4096, 1, 1_000_000);
+pub(super) const MAX_CONNECTIONS_PER_PEER: RangeInclusive<usize> = 1..=1_000_000;
+/// The kernel counts keepalive in whole seconds: one of silence, and three probes, leave no room for less.
+pub(super) const DEAD_PEER: Limit<Duration> =
+    Limit::new(Duration::from_secs(90), Duration::from_secs(5), HOUR);
 pub(super) const MAX_FRAME: Limit<usize> =
     Limit::new(uartnet_proto::frame::DEFAULT_MAX_FRAME, 256, 16 * MIB);
 

@@ -51,6 +51,10 @@ pub struct GatewayConfig {
     pub drain: Duration,
     /// How many connections may be open at once, over all listeners. The default: 4096.
     pub max_connections: usize,
+    /// How many of them one address may have. `None`, the default: 1024, and those of this machine any number.
+    pub max_connections_per_peer: Option<usize>,
+    /// Within what time it is noticed that a client's machine has vanished. The default: 90 s.
+    pub dead_peer: Duration,
     /// The largest frame accepted, in bytes. The default: 65,536.
     pub max_frame: usize,
     /// The file of tokens. The default: [`crate::access::default_path`].
@@ -72,6 +76,8 @@ impl Default for GatewayConfig {
                 .into_owned(),
             drain: limits::DRAIN.default,
             max_connections: limits::MAX_CONNECTIONS.default,
+            max_connections_per_peer: None,
+            dead_peer: limits::DEAD_PEER.default,
             max_frame: limits::MAX_FRAME.default,
             tokens: crate::access::default_path(),
             audit: AuditTo::default(),

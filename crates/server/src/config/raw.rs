@@ -38,6 +38,8 @@ pub(super) struct RawGateway {
     pub(super) name: Option<Written>,
     pub(super) drain: Option<Written>,
     pub(super) max_connections: Option<Written>,
+    pub(super) max_connections_per_peer: Option<Written>,
+    pub(super) dead_peer: Option<Written>,
     pub(super) max_frame: Option<Written>,
     pub(super) tokens: Option<Written>,
     pub(super) audit: Option<Written>,

@@ -71,6 +71,8 @@ fn every_key_of_the_gateway_is_compared() {
         ("name", "\"other\""),
         ("drain", "\"1s\""),
         ("max_connections", "7"),
+        ("max_connections_per_peer", "7"),
+        ("dead_peer", "\"30s\""),
         ("max_frame", "\"1KiB\""),
         ("tokens", "\"other\""),
         ("audit", "\"audit.log\""),
