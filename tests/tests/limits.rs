@@ -95,7 +95,7 @@ fn a_gateway_out_of_descriptors_serves_whom_it_has_says_so_once_and_recovers() {
 /// How many clients come at once.
 const BURST: usize = 1000;
 /// What each may cost while it says nothing, in bytes; in a debug build.
-const MEMORY_PER_CLIENT: usize = 32 * 1024;
+const MEMORY_PER_CLIENT: usize = 16 * 1024;
 
 #[test]
 fn a_burst_of_clients_is_served_also_where_the_soft_limit_of_descriptors_is_small() {
