@@ -38,6 +38,6 @@ pub use control::{Action, ActionDone, Control, ControlError, StepPlace, StepTime
 pub use hub::{Hub, HubConfig};
 pub use journal::{AskEnd, Happening, LogPlace, Logged};
 pub use right::Right;
-pub use step::{Sequence, SequenceError, Step, unescape};
+pub use step::{Expected, Sequence, SequenceError, Step, unescape};
 pub use uartnet_interpreter::{Profile, ReplyEnd};
 pub use vocabulary::*;

@@ -19,9 +19,10 @@ use uart_iface::{Baud, LineSettings, Purge};
 
 use crate::time::after;
 use crate::transmit::Turn;
+
 use crate::{
-    Action, ActionDone, ClientId, Control, ControlError, ControlId, Refusal, Sequence, Step,
-    StepPlace, StepTime,
+    Action, ActionDone, ClientId, Control, ControlError, ControlId, Expected, Refusal, Sequence,
+    Step, StepPlace, StepTime,
 };
 
 /// How many control operations may wait or run.
@@ -111,8 +112,10 @@ struct Run {
     times: Vec<StepTime>,
     /// Whether a step waits for something.
     watches: bool,
-    /// What has arrived since it began, behind what was waited for before.
+    /// What has arrived since it began.
     window: Vec<u8>,
+    /// How much of it was found by a step that waited for it.
+    found: usize,
     /// Since when the UART takes no byte of what is sent.
     stuck_since: Option<Instant>,
 }
@@ -135,7 +138,7 @@ enum Todo {
     Do(Work),
     Wait(Duration),
     Send(Bytes),
-    Expect(Bytes, Duration),
+    Expect(Expected, Duration),
 }
 
 /// What an operation has to do to the device.
@@ -293,7 +296,10 @@ impl Sequencer {
                     ending: false,
                 });
             }
-            Work::Act(Action::Purge(Purge::Receive | Purge::Both)) => operation.run.window.clear(),
+            Work::Act(Action::Purge(Purge::Receive | Purge::Both)) => {
+                operation.run.window.clear();
+                operation.run.found = 0;
+            }
             _ => {}
         }
         match result {
@@ -364,6 +370,7 @@ impl Sequencer {
         window.extend_from_slice(bytes);
         let beyond = window.len().saturating_sub(WINDOW);
         window.drain(..beyond);
+        operation.run.found = operation.run.found.saturating_sub(beyond);
         if self.doing.is_none() {
             self.advance(now, false);
         }
@@ -558,9 +565,9 @@ impl Operation {
                         return true;
                     }
                 }
-                Some(Todo::Expect(text, within)) => {
-                    if let Some(at) = find(&self.run.window, text) {
-                        self.run.window.drain(..at + text.len());
+                Some(Todo::Expect(what, within)) => {
+                    if let Some(end) = what.end_in(&self.run.window, self.run.found) {
+                        self.run.found = end;
                         self.due = Some(now);
                         self.steps.pop_front();
                         continue;
@@ -591,7 +598,7 @@ impl Operation {
 
     fn not_seen(&mut self, now: Instant, within: Duration) {
         let Some(step) = self.place() else { return };
-        let window = &self.run.window;
+        let window = &self.run.window[self.run.found..];
         let arrived = &window[window.len().saturating_sub(TOLD)..];
         let error = ControlError::NotSeen {
             step,
@@ -652,10 +659,6 @@ impl Run {
 }
 
 /// Where the text stands first.
-fn find(window: &[u8], text: &[u8]) -> Option<usize> {
-    window.windows(text.len()).position(|at| at == text)
-}
-
 fn one(todo: Todo) -> VecDeque<(usize, Todo)> {
     [(0, todo)].into()
 }
@@ -709,7 +712,7 @@ fn todos(step: &Step) -> Vec<Todo> {
         Step::Baud(baud) => Todo::Do(Work::SetBaud(*baud)),
         Step::Purge(queues) => Todo::act(Action::Purge(*queues)),
         Step::Send(bytes) => Todo::Send(bytes.clone()),
-        Step::Expect { text, within } => Todo::Expect(text.clone(), *within),
+        Step::Expect { what, within } => Todo::Expect(what.clone(), *within),
     };
     vec![todo]
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use humantime::format_duration;
 use uart_iface::{Baud, LineSettings, OutputChange, Purge};
+use uartnet_interpreter::Pattern;
 
 /// A named list of steps, e.g. `dtr=off rts=on`, `100ms`, `rts=off`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +40,37 @@ pub enum Step {
     Purge(Purge),
     /// `send=TEXT`, `hex=0d0a`: these bytes are written.
     Send(Bytes),
-    /// `expect=TEXT`, `within=2s expect=TEXT`: goes on when this has arrived.
+    /// `expect=TEXT`, `expect_regex=PATTERN`, `within=2s expect=TEXT`: goes on when this has arrived.
     Expect {
-        /// The bytes waited for.
-        text: Bytes,
+        /// What is waited for.
+        what: Expected,
         /// How long they may take, from when the step before was due.
         within: Duration,
     },
+}
+
+/// What a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// These bytes, not empty.
+    Text(Bytes),
+    /// What this matches.
+    Pattern(Pattern),
+}
+
+impl Expected {
+    /// Where it ends in these bytes, the first time it is there at or behind `start`.
+    pub(crate) fn end_in(&self, bytes: &[u8], start: usize) -> Option<usize> {
+        match self {
+            Expected::Text(text) => {
+                let rest = bytes.get(start..)?;
+                let at = rest.windows(text.len()).position(|at| at == text)?;
+                Some(start + at + text.len())
+            }
+            // What stands before `start` tells whether a line begins there.
+            Expected::Pattern(pattern) => Some(pattern.find_from(bytes, start)?.end),
+        }
+    }
 }
 
 /// A step that cannot be understood.
@@ -110,7 +135,8 @@ impl FromStr for Step {
     type Err = SequenceError;
 
     /// `dtr=on`, `rts=off`, `dtr=off rts=on`, `break=on`, `break=off`, `break=250ms`; a delay: `100ms`, `1.5s`, at most one
-    /// hour; `line=9600-8n1`, `baud=9600`; `purge=receive`; `send=TEXT`, `hex=0d0a`; `expect=TEXT`, `within=2s expect=TEXT`.
+    /// hour; `line=9600-8n1`, `baud=9600`; `purge=receive`; `send=TEXT`, `hex=0d0a`; `expect=TEXT`, `expect_regex=PATTERN`,
+    /// `within=2s expect=TEXT`.
     fn from_str(text: &str) -> Result<Self, SequenceError> {
         parse(text).map_err(|problem| SequenceError {
             text: text.to_owned(),
@@ -122,7 +148,7 @@ impl FromStr for Step {
 type Problem = Cow<'static, str>;
 
 const USAGE: &str = "write dtr=on, rts=off, break=250ms, line=9600-8n1, baud=9600, purge=receive, send=TEXT, hex=0d0a, \
-     expect=TEXT or a delay like 100ms";
+     expect=TEXT, expect_regex=PATTERN or a delay like 100ms";
 
 fn parse(text: &str) -> Result<Step, Problem> {
     // A text to send or to wait for goes on to the very end, spaces included.
@@ -138,17 +164,14 @@ fn parse(text: &str) -> Result<Step, Problem> {
     match name {
         "send" => Ok(Step::Send(text_of("send", value)?)),
         "hex" => Ok(Step::Send(hex(value)?)),
-        "expect" => Ok(Step::Expect {
-            text: text_of("expect", value)?,
+        "expect" | "expect_regex" => Ok(Step::Expect {
+            what: expected(begun)?,
             within: WITHIN,
         }),
         "within" => {
             let (within, rest) = value.split_once(' ').unwrap_or((value, ""));
-            let Some(expected) = rest.trim_start().strip_prefix("expect=") else {
-                return Err("write what is waited for behind it: within=2s expect=TEXT".into());
-            };
             Ok(Step::Expect {
-                text: text_of("expect", expected)?,
+                what: expected(rest.trim_start())?,
                 within: time("within", within, LONGEST_DELAY)?,
             })
         }
@@ -172,6 +195,18 @@ fn parse(text: &str) -> Result<Step, Problem> {
             time("a break", word, crate::sequencer::LONGEST_BREAK)?,
         )),
         _ => outputs(text),
+    }
+}
+
+/// `expect=TEXT` or `expect_regex=PATTERN`.
+fn expected(text: &str) -> Result<Expected, Problem> {
+    if let Some(text) = text.strip_prefix("expect=") {
+        return Ok(Expected::Text(text_of("expect", text)?));
+    }
+    match text.strip_prefix("expect_regex=").map(str::parse) {
+        Some(Ok(pattern)) => Ok(Expected::Pattern(pattern)),
+        Some(Err(error)) => Err(error.to_string().into()),
+        None => Err("write what is waited for behind it: within=2s expect=TEXT".into()),
     }
 }
 
@@ -297,13 +332,14 @@ impl fmt::Display for Step {
             Step::Purge(Purge::Transmit) => f.write_str("purge=transmit"),
             Step::Purge(Purge::Both) => f.write_str("purge=both"),
             Step::Send(bytes) => write!(f, "send={}", escaped(bytes)),
-            Step::Expect { text, within } => {
-                write!(
-                    f,
-                    "within={} expect={}",
-                    format_duration(*within).to_string().replace(' ', ""),
-                    escaped(text)
-                )
+            Step::Expect { what, within } => {
+                let within = format_duration(*within).to_string().replace(' ', "");
+                match what {
+                    Expected::Text(text) => write!(f, "within={within} expect={}", escaped(text)),
+                    Expected::Pattern(pattern) => {
+                        write!(f, "within={within} expect_regex={pattern}")
+                    }
+                }
             }
         }
     }
@@ -330,7 +366,7 @@ mod tests {
     fn steps_people_write() {
         let outputs = |dtr, rts| Step::Outputs(OutputChange { dtr, rts });
         let expect = |text: &'static str, within| Step::Expect {
-            text: text.into(),
+            what: Expected::Text(text.into()),
             within,
         };
         for (text, step) in [
@@ -357,8 +393,15 @@ mod tests {
             (
                 "within=1m expect=\\xff= ",
                 Step::Expect {
-                    text: (&b"\xff= "[..]).into(),
+                    what: Expected::Text((&b"\xff= "[..]).into()),
                     within: Duration::from_secs(60),
+                },
+            ),
+            (
+                r"within=2s expect_regex=^login: |\d+=\xff ",
+                Step::Expect {
+                    what: Expected::Pattern(r"^login: |\d+=\xff ".parse().unwrap()),
+                    within: Duration::from_secs(2),
                 },
             ),
         ] {
@@ -392,7 +435,10 @@ mod tests {
             ("hex=1", "two digits a byte"),
             ("hex=xy", "digits 0 to 9"),
             ("expect=", "expect needs a text"),
+            ("expect_regex=", "1 to 256 bytes"),
+            ("expect_regex=(", "unclosed group"),
             ("within=2s", "within=2s expect=TEXT"),
+            ("within=2s 100ms", "within=2s expect=TEXT"),
             ("within=2 expect=x", "\"2\" is not a time"),
         ] {
             let error = text.parse::<Step>().unwrap_err().to_string();

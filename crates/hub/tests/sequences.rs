@@ -221,6 +221,24 @@ fn what_was_waited_for_before_is_not_found_again_and_a_purge_forgets() {
 }
 
 #[test]
+fn a_regular_expression_is_waited_for_where_lines_begin_and_behind_what_was_found() {
+    let mut desk = desk(&[
+        r"within=1s expect_regex=v\d+\.\d",
+        "expect_regex=^(login|password): $",
+        "send=x",
+    ]);
+    let a = desk.bench.attach(client("a"));
+    desk.run(a);
+    desk.data("boot v20");
+    assert_eq!(desk.end(a), None);
+    desk.data("26.1login: ");
+    assert_eq!(desk.end(a), None, "no line begins where the version ended");
+    desk.data("\r\nlogin: ");
+    assert_eq!(desk.end(a).unwrap().0, "done");
+    assert_eq!(desk.did, ["x"]);
+}
+
+#[test]
 fn a_sequence_that_sends_waits_for_the_ask_that_runs_and_the_next_ask_for_it() {
     let mut desk = desk(&["send=s\\r", "expect=S"]);
     let a = desk.bench.attach(client("a"));
