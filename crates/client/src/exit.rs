@@ -89,7 +89,7 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
 
 /// Says on stderr what went wrong, what had arrived until then, and what the board itself said of it.
 pub(crate) fn complain(error: &anyhow::Error) {
-    let sentence = format!("{error:#}");
+    let sentence = sanitize::harmless(format!("{error:#}").as_bytes());
     output::complain(&sentence);
     let Some(ClientError::Refused(answer)) = error.downcast_ref() else {
         return;

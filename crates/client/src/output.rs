@@ -1,10 +1,10 @@
 //! What is written to stdout and stderr: replies, JSON lines, tables, complaints. Not what is worth writing.
 
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use serde::Serialize;
 
-use crate::sanitize::harmless;
+use crate::sanitize::{harmless, harmless_lines};
 use crate::style::Style;
 
 /// Writes bytes to stdout as they are, at once.
@@ -12,11 +12,19 @@ pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
     write(|stdout| stdout.write_all(bytes))
 }
 
-/// Writes a reply to stdout: bytes as they are, and an end of line after text that has none. An empty reply is nothing.
+/// Writes a reply to stdout: bytes as they are, and an end of line after text that has none. An empty reply is nothing. On a
+/// terminal it is made harmless.
 pub(crate) fn reply(reply: &[u8]) -> io::Result<()> {
+    if reply.is_empty() {
+        return Ok(());
+    }
     write(|stdout| {
+        if stdout.is_terminal() {
+            let text = harmless_lines(reply);
+            return writeln!(stdout, "{}", text.strip_suffix('\n').unwrap_or(&text));
+        }
         stdout.write_all(reply)?;
-        if !reply.is_empty() && !reply.ends_with(b"\n") && std::str::from_utf8(reply).is_ok() {
+        if !reply.ends_with(b"\n") && std::str::from_utf8(reply).is_ok() {
             stdout.write_all(b"\n")?;
         }
         Ok(())
@@ -49,12 +57,12 @@ fn write(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> io::Resul
 
 /// Says on stderr what went wrong. A stderr that is closed cannot be told so.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "uart: {text}");
+    let _ = writeln!(io::stderr(), "uart: {}", harmless(text.as_bytes()));
 }
 
 /// Says on stderr what happened, apart from the board's words.
 pub(crate) fn notice(text: &str) {
-    let line = Style::of(&io::stderr()).notice(&format!("[uart] {text}"));
+    let line = Style::of(&io::stderr()).notice(&format!("[uart] {}", harmless(text.as_bytes())));
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -22,6 +22,16 @@ pub(crate) fn harmless(bytes: &[u8]) -> String {
     shown
 }
 
+/// The same, but lines stay lines: for what a board says over several of them.
+pub(crate) fn harmless_lines(bytes: &[u8]) -> String {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| {
+        let end = line.iter().rposition(|byte| *byte != b'\r');
+        harmless(&line[..end.map_or(0, |end| end + 1)])
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// The C1 controls, and what changes the order or the lines of the text around it.
 fn is_unseen(letter: char) -> bool {
     matches!(letter, '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -57,6 +67,11 @@ mod tests {
         ] {
             assert_eq!(harmless(bytes), shown);
         }
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(harmless_lines(b"a\r\r\n\x1b[2J\rb\n"), "a\n\\x1b[2J\\rb\n");
     }
 
     #[test]

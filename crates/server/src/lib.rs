@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod devices;
 pub mod endpoint;
 pub mod gateway;
+mod harmless;
 mod keeper;
 mod listener;
 pub mod log;

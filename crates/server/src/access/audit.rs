@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 
 use super::identity::Credential;
-use crate::stdio;
+use crate::{harmless, stdio};
 
 /// How many lines strangers may cause in one period.
 const STRANGERS: u32 = 100;
@@ -183,8 +183,8 @@ impl Audit {
             return;
         }
         let time = humantime::format_rfc3339_millis(date).to_string();
-        let mut line = match serde_json::to_vec(&Line { time, event }) {
-            Ok(line) => line,
+        let mut line = match harmless::json(&Line { time, event }) {
+            Ok(line) => line.into_bytes(),
             Err(error) => return self.lose(&error.into()),
         };
         line.push(b'\n');

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uartnet_hub::{AskEnd, DeviceState, Happening, ReceiveErrors};
 
+use crate::harmless;
+
 /// The format that [`Event::Log`] names.
 pub(crate) const FORMAT: &str = "uartnet-log/1";
 
@@ -153,8 +155,8 @@ impl Event {
 
     /// The event as JSON on one line.
     pub(super) fn json(&self) -> String {
-        // Texts, numbers and lists of texts only, so there is nothing serde_json could refuse.
-        serde_json::to_string(self).unwrap_or_default()
+        // Texts, numbers and lists of texts only, so there is nothing that could be refused.
+        harmless::json(self).unwrap_or_default()
     }
 }
 

@@ -14,6 +14,7 @@ use uartnet_hub::{LogPlace, Offset};
 
 use super::event::Event;
 use super::piece::{Encoded, Piece, What};
+use crate::harmless::is_seen;
 
 /// How many bytes of a UART one record has at most.
 const LONGEST: usize = 1024;
@@ -176,23 +177,6 @@ fn escape_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         let _ = write!(out, "\\x{byte:02x}");
     }
-}
-
-/// Whether a letter beyond ASCII may stand for itself: not controls, and nothing that hides or reorders text.
-fn is_seen(letter: char) -> bool {
-    !letter.is_control()
-        && !matches!(
-            letter,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff0}'..='\u{ffff}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// The bytes that [`escape`] wrote; `None` if it did not write this.
