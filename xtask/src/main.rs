@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people do with this repository, one variant each. Not what the product does; this starts cargo
 //! and the product's own binaries, and knows nothing of their insides.
 
+mod audit;
 mod bench;
 mod demo;
 mod fuzz;
@@ -31,6 +32,8 @@ enum Task {
     E2e(test::E2eOptions),
     /// Run against software that is not ours: U-Boot on an emulated UART, Python clients and boards
     Interop(interop::Options),
+    /// Check whether what is depended on may be: licences, bans, duplicate versions, known vulnerabilities
+    Audit(audit::Options),
     /// Fuzz the targets of fuzz/ for some minutes each; needs a nightly compiler and cargo-fuzz
     Fuzz(fuzz::Options),
     /// Measure uartd beside a minimal relay and today's servers; or count the instructions of the pure parts
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::test(&options),
         Task::E2e(options) => test::e2e(&options),
         Task::Interop(options) => interop::interop(&options),
+        Task::Audit(options) => audit::audit(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Bench(options) => bench::bench(&options),
         Task::Tidy(options) => tidy::tidy(&options),

@@ -78,6 +78,11 @@ const STEPS: &[Step] = &[
         command: || cargo(&["xtask", "demo"]),
     },
     Step {
+        name: "audit",
+        what: "licences of what is depended on; not known vulnerabilities",
+        command: || cargo(&["xtask", "audit", "--no-advisories"]),
+    },
+    Step {
         name: "tidy",
         what: "what the documents claim",
         command: || cargo(&["xtask", "tidy"]),
