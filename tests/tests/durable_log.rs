@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use uartnet_tests::{Daemon, Process, Relay, Session, Signal, binaries, uart, uart_command};
+use uartnet_tests::{
+    Daemon, Process, Relay, Session, Signal, binaries, uart, uart_command, uartd_command,
+};
 
 /// A daemon whose port `board0` keeps logs in this folder.
 fn config(folder: &Path, device: &str, history: &str, logs: &[&str]) -> String {
@@ -404,4 +406,69 @@ fn a_graceful_stop_writes_everything() {
     assert!(text.contains("uart-interpreter 1.0"), "{text}");
     let cast = fs::read_to_string(folder.path().join("b.cast")).expect("the recording");
     assert!(cast.contains("uart-interpreter 1.0"), "{cast}");
+}
+
+#[test]
+fn a_reload_that_changes_a_ports_logs_loses_no_record_between_the_old_and_the_new() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("uartd.toml");
+    let write = |logs: &[&str]| {
+        let flood = "sim:flood?rate=200kB/s";
+        let text = config(folder.path(), flood, "4MiB", logs);
+        fs::write(&file, text).expect("written");
+    };
+    write(&["path = \"DIR/a.log\""]);
+    let mut command = uartd_command().expect("the binaries");
+    let daemon = Daemon::run(command.arg("--config").arg(&file), 1).expect("up");
+    let reload = |logs: &[&str]| {
+        wait_for(&daemon, "something is written", |info| {
+            info["counters"]["log_bytes"].as_u64() > Some(50_000)
+        });
+        write(logs);
+        let output = uartd_command()
+            .expect("the binaries")
+            .args(["reload", "--gateway", daemon.gateway()])
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        text_of(&output.stdout)
+    };
+    // Changed to another file; then that one stays as it is, and one is added; then there is none.
+    let changes = reload(&["path = \"DIR/b.log\""]);
+    assert!(changes.contains("board0 changed: log"), "{changes}");
+    reload(&["path = \"DIR/b.log\"", "path = \"DIR/c.log\""]);
+    reload(&["path = \"DIR/c.log\""]);
+    reload(&[]);
+    wait_for(&daemon, "none is kept", |info| {
+        info["counters"]["log_bytes"].is_null()
+    });
+
+    let records = |name: &str| -> Vec<String> {
+        let path = folder.path().join(name);
+        let deadline = std::time::Instant::now() + uartnet_tests::DEADLINE;
+        loop {
+            let text = fs::read_to_string(&path).expect("a log");
+            if text.ends_with("{\"event\":\"stop\"}\n") {
+                return text.lines().map(str::to_owned).collect();
+            }
+            assert!(std::time::Instant::now() < deadline, "{name} has no end");
+            std::thread::yield_now();
+        }
+    };
+    let offset = |line: &String| -> u64 {
+        let word = line.split(' ').nth(2).expect("an offset");
+        word.parse().expect("a number")
+    };
+    let [a, b, c] = ["a.log", "b.log", "c.log"].map(records);
+    for log in [&a, &b, &c] {
+        assert!(!log.iter().any(|line| line.contains("\"gap\"")), "a gap");
+    }
+    let first = |log: &[String]| {
+        let mut received = log.iter().filter(|line| line.contains("Z < "));
+        received.next().map(offset)
+    };
+    assert_eq!(first(&a), Some(0));
+    assert_eq!(first(&b), a.last().map(offset), "b goes on where a ends");
+    assert!(first(&c) < b.last().map(offset), "b goes on beside c");
+    assert!(c.last().map(offset) > b.last().map(offset));
 }

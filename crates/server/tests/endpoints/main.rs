@@ -5,6 +5,7 @@
 
 mod access;
 mod battery;
+mod counters;
 mod plain;
 mod raw;
 mod rfc2217;

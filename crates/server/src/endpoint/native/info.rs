@@ -305,3 +305,68 @@ fn to_gap_why(why: GapWhy) -> message::GapWhy {
         GapWhy::NewEpoch => message::GapWhy::NewEpoch,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uartnet_hub::Counters;
+
+    use super::*;
+
+    #[test]
+    fn what_drivers_and_logs_count_is_told_under_its_documented_name() {
+        let driver = ErrorCounters {
+            framing: 11,
+            parity: 12,
+            overrun: 13,
+            buffer_overrun: 14,
+            breaks: 15,
+        };
+        let logs = LogCounters {
+            records: 21,
+            bytes: 22,
+            lag: 23,
+            lost_bytes: 24,
+            lost_records: 25,
+            write_errors: 26,
+        };
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/wire.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let info = HubInfo {
+            state: DeviceState::Absent {
+                reason: "away".to_owned(),
+            },
+            epoch: Epoch(1),
+            start: Offset(0),
+            end: Offset(0),
+            history: 4096,
+            write: WritePolicy::Shared,
+            lease: None,
+            clients: 0,
+            readers: 0,
+            stalled: false,
+            counters: Counters::default(),
+            write_queue: 0,
+            asks_queued: 0,
+        };
+        let told = counters(&info, Some(driver), Some(logs));
+        for (name, count) in [
+            ("framing_errors", 11),
+            ("parity_errors", 12),
+            ("overruns", 13),
+            ("buffer_overruns", 14),
+            ("breaks", 15),
+            ("log_records", 21),
+            ("log_bytes", 22),
+            ("log_lag", 23),
+            ("log_lost_bytes", 24),
+            ("log_lost_records", 25),
+            ("log_write_errors", 26),
+        ] {
+            assert_eq!(told.get(name), Some(&count), "{name}");
+            assert!(document.contains(&format!("\n| `{name}` |")), "{name}");
+        }
+        // Nothing stands for what cannot be known.
+        let told = counters(&info, None, None);
+        assert!(!told.contains_key("breaks") && !told.contains_key("log_lag"));
+    }
+}
