@@ -45,6 +45,7 @@ fn there_are_these_and_no_others() {
             "console-server.toml",
             "firmware", // no configuration, but a board
             "simulated.toml",
+            "systemd",
             "uboot.toml"
         ]
     );

@@ -1,6 +1,7 @@
 //! `cargo xtask interop`: our gateway against software that is not ours. Every case is one entry of [`CASES`], says
 //! what it needs, and stops only what it started.
 
+mod asciinema;
 mod esptool;
 mod firmware;
 mod gateway;
@@ -18,6 +19,7 @@ mod pyserial_virtual;
 mod ser2net;
 mod serial_terminals;
 mod stty;
+mod systemd;
 mod telnet_clients;
 mod u_boot;
 mod u_boot_virtual;
@@ -83,6 +85,8 @@ const CASES: &[Case] = &[
     modbus::VIRTUAL,
     u_boot_virtual::CASE,
     lrzsz::VIRTUAL,
+    asciinema::CASE,
+    systemd::CASE,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.
