@@ -349,6 +349,32 @@ fn who_may_see_some_ports_is_told_nothing_of_the_gateway_as_a_whole() {
 }
 
 #[test]
+fn only_who_may_do_everything_everywhere_has_the_configuration_read_again() {
+    let world = World::new(hub());
+    for identity in identities() {
+        let what = format!("{identity:?}");
+        let may_see_some = identity.grant != Grant::Nothing;
+        let expected = identity == Identity::anonymous(Some(Access::Admin));
+        let mut client = world.connect("uartnet", None, identity, StreamOptions::default());
+        client.sends_frame(&world, r#"{"hello":"uartnet/1"}"#);
+        client.hears(&world);
+        let mut said = String::new();
+        if client.session.wants_input() {
+            client.sends_frame(&world, r#"{"reload":"config","id":1}"#);
+            said = client.hears(&world);
+        }
+        let forbidden = said.contains(r#""error":"forbidden""#);
+        assert_eq!(forbidden, may_see_some && !expected, "{what}: {said}");
+        // Whoever may waits for the daemon, which this world has not.
+        assert_eq!(
+            world.gateway.reloads().take().len(),
+            usize::from(expected),
+            "{what}"
+        );
+    }
+}
+
+#[test]
 fn a_refusal_says_which_access_is_missing() {
     let world = world(Way::Session, Right::Steal);
     let mut reader = world.client_of(None, Access::Read);
