@@ -14,6 +14,7 @@ mod relay;
 mod session;
 mod telemetry;
 mod terminal;
+mod tls;
 mod uart;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use rustix::process::Signal;
 pub use session::Session;
 pub use telemetry::wait_telemetry;
 pub use terminal::{Terminal, Tty, make_raw, open_board, read_exactly};
+pub use tls::{Keys, TlsPeer};
 pub use uart::{uart, uart_command, uartd, uartd_command};
 
 /// How long anything may take before it counts as hung. Generous on purpose: no test measures speed, and the machine may

@@ -1,4 +1,4 @@
-//! Where a gateway is, as a person writes it: `host:port`, `host`, `[::1]:8000` or `unix:PATH`.
+//! Where a gateway is, as a person writes it: `host:port`, `host`, `[::1]:8000`, `tls://host:port` or `unix:PATH`.
 //! Not how it is reached; that is [`crate::Connection`].
 
 use std::fmt;
@@ -18,13 +18,22 @@ pub enum Address {
         /// The port, 1 to 65535.
         port: u16,
     },
+    /// TLS over a TCP port of a host, as [`Address::Tcp`].
+    Tls {
+        /// The host.
+        host: String,
+        /// The port, 1 to 65535.
+        port: u16,
+    },
     /// A Unix socket.
     Unix(PathBuf),
 }
 
 /// A text that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{text}\" is not the address of a gateway: {problem}; write HOST:PORT or unix:PATH")]
+#[error(
+    "\"{text}\" is not the address of a gateway: {problem}; write HOST:PORT, tls://HOST:PORT or unix:PATH"
+)]
 pub struct AddressError {
     /// The text as it was given.
     pub text: String,
@@ -46,11 +55,12 @@ impl FromStr for Address {
             }
             return Ok(Address::Unix(PathBuf::from(path)));
         }
-        let (host, port) = host_and_port(text).map_err(refuse)?;
-        let port = port.unwrap_or(DEFAULT_PORT);
-        Ok(Address::Tcp {
-            host: host.to_owned(),
-            port,
+        let tls = text.strip_prefix("tls://");
+        let (host, port) = host_and_port(tls.unwrap_or(text)).map_err(refuse)?;
+        let (host, port) = (host.to_owned(), port.unwrap_or(DEFAULT_PORT));
+        Ok(match tls {
+            Some(_) => Address::Tls { host, port },
+            None => Address::Tcp { host, port },
         })
     }
 }
@@ -58,10 +68,20 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Tcp { host, port } => write_host(f, host, *port),
+            Address::Tls { host, port } => {
+                f.write_str("tls://")?;
+                write_host(f, host, *port)
+            }
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+fn write_host(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+    match host.contains(':') {
+        true => write!(f, "[{host}]:{port}"),
+        false => write!(f, "{host}:{port}"),
     }
 }
 
@@ -114,6 +134,8 @@ mod tests {
             ("[::1]:9", "[::1]:9"),
             ("[::1]", "[::1]:8000"),
             ("::1", "[::1]:8000"),
+            ("tls://bench1", "tls://bench1:8000"),
+            ("tls://[::1]:8443", "tls://[::1]:8443"),
             ("unix:/run/uartd.sock", "unix:/run/uartd.sock"),
             ("unix:relative", "unix:relative"),
         ] {
@@ -138,6 +160,8 @@ mod tests {
             ("http://host", "number from 1"),
             ("a b:1", "no spaces"),
             ("a/b:1", "no slashes"),
+            ("tls://", "host is missing"),
+            ("tls:bench1", "number from 1"),
             ("unix:", "path must follow"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();

@@ -8,8 +8,10 @@ use uartnet_client::{Address, Gateway};
 #[cfg(target_os = "linux")]
 use crate::commands::pty;
 use crate::commands::{
-    ask, attach, expect, forward, info, log, login, ls, purge, run, send, set, signal, watch,
+    ask, attach, expect, forget, forward, info, log, login, ls, purge, run, send, set, signal,
+    watch,
 };
+use crate::trust::{self, TlsArguments};
 use crate::{credentials, duration};
 
 /// Talks to boards through a uartd gateway.
@@ -44,7 +46,7 @@ pub(crate) struct Cli {
 /// What every command needs.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
-    /// The gateway: HOST:PORT or unix:PATH
+    /// The gateway: HOST:PORT, tls://HOST:PORT or unix:PATH
     #[arg(
         long,
         global = true,
@@ -65,15 +67,19 @@ pub(crate) struct Common {
     /// Present the token also where others can read it on its way
     #[arg(long, global = true)]
     pub(crate) insecure_token: bool,
+    /// For tls://
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
 }
 
 impl Common {
-    /// The gateway, with the token that is known for it.
-    pub(crate) fn gateway(&self) -> anyhow::Result<Gateway> {
+    /// The gateway, with the token that is known for it, and whom to take for it.
+    pub(crate) async fn gateway(&self) -> anyhow::Result<Gateway> {
         Ok(Gateway {
             address: self.gateway.clone(),
             token: credentials::token_for(&self.gateway)?,
             insecure: self.insecure_token,
+            tls: trust::establish(self).await?,
         })
     }
 }
@@ -86,6 +92,7 @@ pub(crate) enum Command {
     Ls(ls::Ls),
     Login(login::Login),
     Logout(login::Logout),
+    Forget(forget::Forget),
     Info(info::Info),
     Log(log::Log),
     Attach(attach::Attach),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use uartnet_proto::frame::{self, FrameDecoder};
 
-use crate::{Address, ClientError};
+use crate::{Address, ClientError, Gateway, TlsFailure, TlsOptions, tls};
 
 /// The largest frame taken from a gateway, in bytes. A reply of 1 MiB (the largest a board may give where nothing else is
 /// configured) fits however much JSON has to escape of it.
@@ -55,9 +55,14 @@ impl Connection {
     /// Connects within `limit`. Every address of a host name is tried in turn.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`], [`ClientError::ConnectTimedOut`].
-    pub async fn connect(gateway: &Address, limit: Duration) -> Result<Connection, ClientError> {
-        Connection::dial(open(gateway), gateway, limit).await
+    /// [`ClientError::Unreachable`], [`ClientError::ConnectTimedOut`], [`ClientError::Tls`].
+    pub async fn connect(gateway: &Gateway, limit: Duration) -> Result<Connection, ClientError> {
+        Connection::dial(
+            open(&gateway.address, &gateway.tls),
+            &gateway.address,
+            limit,
+        )
+        .await
     }
 
     /// As [`Connection::connect`], over the stream that `dialling` makes; the flag says whether only this machine can hear it.
@@ -66,23 +71,7 @@ impl Connection {
         gateway: &Address,
         limit: Duration,
     ) -> Result<Connection, ClientError> {
-        let (stream, private) = match tokio::time::timeout(limit, dialling).await {
-            Err(_) => {
-                let awaited = "no connection";
-                return Err(ClientError::ConnectTimedOut {
-                    gateway: gateway.clone(),
-                    awaited,
-                    limit,
-                });
-            }
-            Ok(Err(cause)) => {
-                return Err(ClientError::Unreachable {
-                    gateway: gateway.clone(),
-                    cause,
-                });
-            }
-            Ok(Ok(opened)) => opened,
-        };
+        let (stream, private) = dial(dialling, gateway, limit).await?;
         let mut connection = Connection::over(stream, gateway.clone());
         connection.private = private;
         Ok(connection)
@@ -193,6 +182,20 @@ impl Connection {
     }
 
     fn lost(&self, cause: io::Error) -> ClientError {
+        // In TLS 1.3 a refusal comes when this side has shaken hands already.
+        if let Some(cause) = tls::refusal(&cause) {
+            return ClientError::Tls {
+                gateway: self.gateway.clone(),
+                cause,
+            };
+        }
+        let cause = match cause.kind() {
+            // rustls says it with a link for programmers.
+            io::ErrorKind::UnexpectedEof if cause.to_string().contains("close_notify") => {
+                io::Error::new(cause.kind(), "it was cut, without the end that TLS has")
+            }
+            _ => cause,
+        };
         ClientError::Lost {
             gateway: self.gateway.clone(),
             cause,
@@ -211,26 +214,68 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A stream to an address, made ready for small writes and for peers that vanish; and whether it stays on this machine.
-pub(crate) async fn open(gateway: &Address) -> io::Result<(Box<dyn Stream>, bool)> {
+/// What `dialling` makes, within `limit`.
+pub(crate) async fn dial<T>(
+    dialling: impl Future<Output = io::Result<T>>,
+    gateway: &Address,
+    limit: Duration,
+) -> Result<T, ClientError> {
+    let gateway = || gateway.clone();
+    match tokio::time::timeout(limit, dialling).await {
+        Err(_) => Err(ClientError::ConnectTimedOut {
+            gateway: gateway(),
+            awaited: "no connection",
+            limit,
+        }),
+        Ok(Err(cause)) => {
+            let tls = cause.get_ref().and_then(|inner| inner.downcast_ref());
+            Err(match tls {
+                Some(cause) => ClientError::Tls {
+                    gateway: gateway(),
+                    cause: TlsFailure::clone(cause),
+                },
+                None => ClientError::Unreachable {
+                    gateway: gateway(),
+                    cause,
+                },
+            })
+        }
+        Ok(Ok(made)) => Ok(made),
+    }
+}
+
+/// A stream to an address, made ready for small writes and for peers that vanish; and whether nobody else can hear it.
+pub(crate) async fn open(
+    gateway: &Address,
+    options: &TlsOptions,
+) -> io::Result<(Box<dyn Stream>, bool)> {
     match gateway {
         Address::Unix(path) => Ok((Box::new(UnixStream::connect(path).await?), true)),
         Address::Tcp { host, port } => {
-            let mut failure =
-                io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-            for address in lookup_host((host.as_str(), *port)).await? {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        prepare(&stream)?;
-                        let private = address.ip().to_canonical().is_loopback();
-                        return Ok((Box::new(stream), private));
-                    }
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
+            let stream = lookup(host, *port).await?;
+            let private = stream.peer_addr()?.ip().to_canonical().is_loopback();
+            Ok((Box::new(stream), private))
+        }
+        Address::Tls { host, port } => {
+            let stream = lookup(host, *port).await?;
+            Ok((tls::connect(stream, host, options).await?, true))
         }
     }
+}
+
+/// A connection to the first address of this host that answers.
+pub(crate) async fn lookup(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for address in lookup_host((host, port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                prepare(&stream)?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// No delay for small writes; and a peer that is gone without a word is noticed within half a minute, whether this side

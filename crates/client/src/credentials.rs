@@ -1,9 +1,6 @@
 //! Where tokens come from: `UART_TOKEN`, or a file that nobody else may read, which `uart login` writes. Never a command
 //! line, which every process can see. Not how a token is presented.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use uartnet_client::Address;
 use uartnet_proto::message::Secret;
 
+use crate::private_file;
+
 /// The variable that stands above the file.
 const VARIABLE: &str = "UART_TOKEN";
-/// A file bigger than this holds no credentials, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 const HEADING: &str = "\
 # The tokens that \"uart login\" has stored. Nobody else may read this file.\n";
@@ -79,56 +76,18 @@ pub(crate) fn forget(gateway: &Address) -> Result<bool> {
 }
 
 fn path() -> Option<PathBuf> {
-    let folder = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")))?;
-    Some(config.join("uart/credentials.toml"))
+    Some(private_file::folder("XDG_CONFIG_HOME", ".config")?.join("uart/credentials.toml"))
 }
 
 fn read(path: &Path) -> Result<Stored> {
-    let cannot_read = || format!("cannot read {}", path.display());
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::default()),
-        file => file.with_context(cannot_read)?,
-    };
-    let mode = file.metadata().with_context(cannot_read)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        bail!("{path} can be used by others (its mode is {mode:03o}); write: chmod 600 {path}");
-    }
-    let mut text = String::new();
-    file.take(LARGEST)
-        .read_to_string(&mut text)
-        .with_context(cannot_read)?;
+    let text = private_file::read(path)?;
     // What is wrong with it is not shown: it would show what stands there.
     toml::from_str(&text)
         .ok()
         .with_context(|| format!("{} is not what uart login writes", path.display()))
 }
 
-/// Replaced as a whole or not at all.
 fn write(path: &Path, stored: &Stored) -> Result<()> {
-    let cannot_write = || format!("cannot write {}", path.display());
-    let folder = path.parent().context("the file has no folder")?;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(cannot_write)?;
-    let fresh = path.with_extension(format!("toml.{}", std::process::id()));
-    fs::remove_file(&fresh).ok();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)
-        .with_context(cannot_write)?;
     let text = format!("{HEADING}\n{}", toml::to_string(stored)?);
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&fresh, path))
-        .with_context(cannot_write)
+    private_file::replace(path, &text)
 }

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use uartnet_proto::KeyFingerprint;
 use uartnet_proto::frame::FrameError;
 use uartnet_proto::message::{ErrorAnswer, ErrorCode, MessageError};
 
-use crate::{Address, ForeignError};
+use crate::{Address, ForeignError, TlsFailure};
 
 /// What can go wrong between a client and its gateway.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,24 @@ pub enum ClientError {
         awaited: &'static str,
         /// How long it was given.
         limit: Duration,
+    },
+    /// TLS was wanted, and did not come about.
+    #[error("no TLS with the gateway at {gateway}: {cause}")]
+    Tls {
+        /// Where it should be.
+        gateway: Address,
+        /// Why.
+        cause: TlsFailure,
+    },
+    /// The gateway is not known, and nobody said that its key is right.
+    #[error(
+        "the gateway at {gateway} is not known here, so nothing was said to it. Its key is {key}; if that is what \"uartd tls show\" prints there, give --pin {key} (uart login remembers it), or --accept-new"
+    )]
+    UnknownKey {
+        /// Where it is.
+        gateway: Address,
+        /// The key of whoever answers there.
+        key: KeyFingerprint,
     },
     /// The connection broke.
     #[error("the connection to the gateway at {gateway} broke: {}", describe_io(.cause))]
@@ -52,7 +71,7 @@ pub enum ClientError {
         silence: Duration,
     },
     /// What the gateway sent is no frame.
-    #[error("what answers at {gateway} does not speak uartnet: {cause}")]
+    #[error("what answers at {gateway} does not speak uartnet: {cause}{}", hint(.cause))]
     Frame {
         /// The gateway.
         gateway: Address,
@@ -92,7 +111,7 @@ pub enum ClientError {
     Foreign(#[from] ForeignError),
     /// A token would travel where others can read it.
     #[error(
-        "the token for {gateway} is not sent, because nothing hides it on the way; use an SSH tunnel, or give --insecure-token"
+        "the token for {gateway} is not sent, because nothing hides it on the way; use tls://, or an SSH tunnel, or give --insecure-token"
     )]
     Unprotected {
         /// The gateway.
@@ -120,6 +139,8 @@ impl ClientError {
             | ClientError::Message { .. }
             | ClientError::Unexpected { .. }
             | ClientError::Unprotected { .. }
+            | ClientError::Tls { .. }
+            | ClientError::UnknownKey { .. }
             | ClientError::Foreign(_) => false,
         }
     }
@@ -133,6 +154,16 @@ pub fn describe_io(error: &io::Error) -> String {
     match letters.next() {
         Some(first) => first.to_lowercase().chain(letters).collect(),
         None => "an error without a name".to_owned(),
+    }
+}
+
+/// What a first byte that begins an alert of TLS means.
+fn hint(cause: &FrameError) -> &'static str {
+    match cause {
+        FrameError::NotADigit { at: 0, found: 0x15 } => {
+            "; perhaps it speaks TLS: write tls:// before the address"
+        }
+        _ => "",
     }
 }
 

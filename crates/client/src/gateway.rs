@@ -4,10 +4,10 @@ use std::fmt;
 
 use uartnet_proto::message::Secret;
 
-use crate::Address;
+use crate::{Address, TlsOptions};
 
 /// Where a gateway is, and with which credential to come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Gateway {
     /// Where it is.
     pub address: Address,
@@ -15,6 +15,8 @@ pub struct Gateway {
     pub token: Option<Secret>,
     /// Present the token also where others can read it on its way.
     pub insecure: bool,
+    /// Where it is reached by TLS: whom to take for it, and who this side is.
+    pub tls: TlsOptions,
 }
 
 impl Gateway {
@@ -31,6 +33,7 @@ impl From<Address> for Gateway {
             address,
             token: None,
             insecure: false,
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -58,6 +61,7 @@ mod tests {
                 address: Address::Unix("/x".into()),
                 token,
                 insecure,
+                tls: TlsOptions::default(),
             };
             assert_eq!(gateway.allows(private), allowed, "{gateway:?}");
         }

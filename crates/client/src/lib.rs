@@ -17,6 +17,7 @@ mod liveness;
 mod outbox;
 mod resume;
 mod session;
+mod tls;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use backoff::Backoff;
@@ -31,3 +32,4 @@ pub use liveness::{Liveness, LivenessAction};
 pub use outbox::{Outbox, Reopened};
 pub use resume::{ReadEvent, Resume};
 pub use session::Session;
+pub use tls::{CertificateFileError, OwnCertificate, TlsFailure, TlsOptions, Trust, key_of};

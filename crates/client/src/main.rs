@@ -10,11 +10,13 @@ mod escape;
 mod exit;
 mod expectation;
 mod input;
+mod known_gateways;
 #[cfg(target_os = "linux")]
 mod line_sync;
 mod lines;
 mod notice;
 mod output;
+mod private_file;
 mod record;
 mod remap;
 mod sanitize;
@@ -23,6 +25,7 @@ mod start;
 mod stop;
 mod style;
 mod terminal;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -35,7 +35,12 @@ impl Session {
     /// # Errors
     /// As [`Connection::connect`] and [`Session::begin`]; [`ClientError::Unprotected`], before anything is sent.
     pub async fn connect(gateway: &Gateway, limit: Duration) -> Result<Session, ClientError> {
-        Session::connect_over(connection::open(&gateway.address), gateway, limit).await
+        Session::connect_over(
+            connection::open(&gateway.address, &gateway.tls),
+            gateway,
+            limit,
+        )
+        .await
     }
 
     /// As [`Session::connect`], over the stream that `dialling` makes; the flag says whether only this machine can hear it.

@@ -5,10 +5,12 @@
 //! docs/wire.md is the specification.
 
 pub mod frame;
+mod key_fingerprint;
 pub mod message;
 pub mod plain;
 mod text;
 
+pub use key_fingerprint::{KeyFingerprint, KeyFingerprintError};
 pub use plain::DATA_RECEIVED;
 
 /// The protocol this crate speaks, as it stands in hello and welcome.

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use crate::access::{Arrival, Counts, Gate, Guarded, Identity, Origin, Visitor};
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Ending, Stream};
-use crate::endpoint::{Connection, EndpointKind};
+use crate::endpoint::Connection;
 use crate::nudge::Nudge;
+use crate::tls::{LiveTls, shake_hands};
+use tokio::task::spawn_local;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// How many refused clients are answered at once; more than these are just closed.
@@ -23,13 +26,25 @@ const PER_PEER: usize = 1024;
 pub(crate) struct Offer {
     /// What the configuration says of it.
     pub(crate) config: ListenerConfig,
+    /// What is spoken underneath, if it is not in the clear.
+    pub(crate) tls: Option<Rc<LiveTls>>,
+    /// Held for its end.
+    _fresh: Option<DropGuard>,
 }
 
 impl Offer {
-    /// What this listener offers.
-    pub(crate) fn new(config: &ListenerConfig) -> Offer {
+    /// What this listener offers, with this certificate, which is read again when it changes, as long as this lives.
+    pub(crate) fn new(config: ListenerConfig, tls: Option<Rc<LiveTls>>) -> Offer {
+        let fresh = tls.clone().map(|tls| {
+            let over = CancellationToken::new();
+            let end = over.clone();
+            spawn_local(async move { end.run_until_cancelled(tls.keep_fresh()).await });
+            over.drop_guard()
+        });
         Offer {
-            config: config.clone(),
+            config,
+            tls,
+            _fresh: fresh,
         }
     }
 }
@@ -127,7 +142,7 @@ impl Admission {
         let limit = self.limits.get().connections;
         if self.served.get() >= limit {
             let why = format!("all {limit} connections of this gateway are in use");
-            return self.refuse(stream, offer.config.endpoint, &peer, &why, ending.clone());
+            return self.refuse(stream, offer, &peer, &why, ending.clone());
         }
         let origin = Origin::of(stream.address());
         let seat = match Seat::new(self, origin) {
@@ -136,7 +151,7 @@ impl Admission {
                 let why = format!(
                     "{count} connections of this address are in use, and it may have no more"
                 );
-                return self.refuse(stream, offer.config.endpoint, &peer, &why, ending.clone());
+                return self.refuse(stream, offer, &peer, &why, ending.clone());
             }
         };
         let endpoint = offer.config.endpoint;
@@ -145,13 +160,17 @@ impl Admission {
             origin,
             peer.clone(),
             endpoint.name(),
-            Identity::anonymous(offer.config.access),
+            match &offer.tls {
+                None => Identity::anonymous(offer.config.access),
+                // Whoever they are, they are a stranger until hands are shaken.
+                Some(_) => Identity::anonymous(None),
+            },
         );
         let arrival = match arrival {
             Ok(arrival) => arrival,
             Err(crowded) => {
                 let why = crowded.to_string();
-                return self.refuse(stream, endpoint, &peer, &why, ending.clone());
+                return self.refuse(stream, offer, &peer, &why, ending.clone());
             }
         };
         self.gate.gateway().connections().accepted();
@@ -171,17 +190,18 @@ impl Admission {
     fn refuse(
         self: &Rc<Self>,
         stream: Stream,
-        endpoint: &'static dyn EndpointKind,
+        offer: &Offer,
         peer: &str,
         why: &str,
         ending: Ending,
     ) {
         tracing::warn!(peer, "refused: {why}");
         self.gate.gateway().connections().refused();
-        if self.refused.get() >= REFUSED_AT_ONCE {
+        // To shake hands with all who come is what the limits are against.
+        if self.refused.get() >= REFUSED_AT_ONCE || offer.tls.is_some() {
             return;
         }
-        let answer = endpoint.busy(why);
+        let answer = offer.config.endpoint.busy(why);
         let refused = Counted::new(self, |admission| &admission.refused);
         self.connections.spawn_local(async move {
             conn_task::refuse(stream, answer, ending).await;
@@ -193,7 +213,7 @@ impl Admission {
 /// All there is to one admitted client, from who it is to its end.
 async fn converse(
     stream: Stream,
-    arrival: Arrival,
+    mut arrival: Arrival,
     offer: Rc<Offer>,
     ending: Ending,
     mut record: Record,
@@ -204,6 +224,23 @@ async fn converse(
         stream: options,
         ..
     } = &offer.config;
+    let stream = match (stream, &offer.tls) {
+        (Stream::Tcp(stream), Some(tls)) => {
+            let shaking = shake_hands(stream, tls, arrival.deadline());
+            match ending.stop.run_until_cancelled(shaking).await {
+                None => return,
+                Some(Err(why)) => {
+                    return arrival.handle_no_handshake(Instant::now(), &why.to_string());
+                }
+                Some(Ok(shaken)) => {
+                    tracing::debug!(peer = record.peer, certificate = ?shaken.subject, "hands shaken");
+                    arrival.identify(Identity::anonymous(offer.config.access));
+                    Stream::Tls(shaken.stream)
+                }
+            }
+        }
+        (stream, _) => stream,
+    };
     let nudge = Rc::<Nudge>::default();
     let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
     let connection = Connection {

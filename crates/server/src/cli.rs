@@ -10,6 +10,7 @@ use uart_iface::backend::{BACKENDS, sim::BOARDS};
 use crate::config::{DEFAULT_LISTENER, DEFAULT_PORT, Given, ListenAddress, SETTINGS};
 use crate::endpoint::ENDPOINTS;
 use crate::telemetry;
+use crate::tls_command::TlsCommand;
 use crate::token_command::TokenCommand;
 
 /// Puts the UART of any microcontroller board on the network
@@ -65,6 +66,13 @@ pub enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Make and show the key and certificate by which clients know this gateway
+    #[command(after_help = "Examples:\n  uartd tls init\n  uartd tls show")]
+    Tls {
+        /// What to do
+        #[command(subcommand)]
+        command: TlsCommand,
+    },
     /// List the serial devices of this machine, and what can be used without one
     #[command(after_help = "Examples:\n  uartd devices\n  uartd devices --json\n\n\
         Write the first column into a configuration: it is the most stable name the device has.")]
@@ -88,6 +96,10 @@ pub struct Serve {
     /// A protocol that speaks to one port takes its name too, unless there is only one port.
     #[arg(short, long, value_name = "PROTO=ADDR[,PORT]")]
     pub listen: Vec<String>,
+
+    /// Speak TLS on each --listen, with the key and certificate that "uartd tls init" has made
+    #[arg(long, requires = "listen")]
+    pub tls: bool,
 
     /// Let each --listen be reached from other machines, by anybody
     #[arg(long, requires = "listen")]
@@ -125,6 +137,7 @@ impl Serve {
             name: self.name.clone(),
             tokens: self.tokens.clone(),
             listen: self.listen.clone(),
+            tls: self.tls,
             insecure: self.insecure,
             ports: self.ports.clone(),
         }
@@ -216,7 +229,7 @@ mod tests {
             );
             seen += 1;
         }
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 5);
     }
 
     #[test]
@@ -266,6 +279,7 @@ mod tests {
     fn what_does_not_belong_together_is_a_usage_error() {
         for arguments in [
             &["uartd", "--insecure"][..],
+            &["uartd", "--tls"],
             &["uartd", "--log", "loud"],
             &["uartd", "check"],
             &["uartd", "check", "a.toml", "b.toml"],

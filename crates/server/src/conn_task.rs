@@ -13,6 +13,7 @@ use bytes::Bytes;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::endpoint::{Finish, Output, Session};
@@ -43,6 +44,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TCP, and TLS over it, shaken hands. What TLS holds of what it could not send is at most its buffer limit (64 KiB).
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What a connection needs to come to an end.
@@ -117,7 +120,8 @@ pub(crate) async fn serve(
             .unwrap_or(Ok(()));
     }
     // Dropping the socket would do, but says nothing when the client has gone before.
-    connection.stream.shutdown(Half::Write)
+    let end = connection.stream.end();
+    ending.cut.run_until_cancelled(end).await.unwrap_or(Ok(()))
 }
 
 /// Tells a client that it cannot be served, and closes.
@@ -271,7 +275,7 @@ impl Connection<'_> {
 /// Shuts the sending half down, then reads and discards for a while: closing with unread input makes TCP take back what
 /// is still on its way to the client.
 async fn linger(mut stream: Stream, account: &mut Account) -> io::Result<()> {
-    stream.shutdown(Half::Write)?;
+    stream.end().await?;
     let mut left = LINGER_BYTES;
     let discard = poll_fn(|cx| {
         while left > 0 {
@@ -299,9 +303,10 @@ impl Stream {
     /// Who is at the other end, for logs and for other clients' refusals.
     pub(crate) fn peer(&self) -> String {
         match self {
-            Stream::Tcp(stream) => stream
-                .peer_addr()
-                .map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string()),
+            Stream::Tcp(_) | Stream::Tls(_) => match self.tcp().map(TcpStream::peer_addr) {
+                Some(Ok(peer)) => peer.to_string(),
+                _ => "unknown".to_owned(),
+            },
             Stream::Unix(stream) => match stream.peer_cred().ok().and_then(|cred| cred.pid()) {
                 Some(pid) => format!("pid {pid}"),
                 None => "a local process".to_owned(),
@@ -311,8 +316,14 @@ impl Stream {
 
     /// The IP address at the other end, if it has one.
     pub(crate) fn address(&self) -> Option<IpAddr> {
+        Some(self.tcp()?.peer_addr().ok()?.ip())
+    }
+
+    /// The TCP connection underneath, if there is one.
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Tcp(stream) => stream.peer_addr().ok().map(|peer| peer.ip()),
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.get_ref().0),
             Stream::Unix(_) => None,
         }
     }
@@ -320,7 +331,7 @@ impl Stream {
     /// Bytes go at once, none is taken out of its place, and a client whose machine vanished is noticed within `dead_peer`,
     /// which is at least 5 s.
     pub(crate) fn tune(&self, dead_peer: Duration) -> io::Result<()> {
-        let Stream::Tcp(stream) = self else {
+        let Some(stream) = self.tcp() else {
             return Ok(());
         };
         stream.set_nodelay(true)?;
@@ -333,10 +344,17 @@ impl Stream {
         Ok(())
     }
 
-    fn shutdown(&self, half: Half) -> io::Result<()> {
+    /// Ends the sending half: the other side can tell that from a connection that was cut. TLS has to send its own end
+    /// first, for which a client that does not read is given [`LINGER`].
+    async fn end(&mut self) -> io::Result<()> {
         let done = match self {
-            Stream::Tcp(stream) => SockRef::from(stream).shutdown(half),
-            Stream::Unix(stream) => SockRef::from(stream).shutdown(half),
+            Stream::Tcp(stream) => SockRef::from(&*stream).shutdown(Half::Write),
+            Stream::Unix(stream) => SockRef::from(&*stream).shutdown(Half::Write),
+            Stream::Tls(stream) => {
+                let end = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
+                let late = Err(io::ErrorKind::TimedOut.into());
+                tokio::time::timeout(LINGER, end).await.unwrap_or(late)
+            }
         };
         match done {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -353,6 +371,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 
@@ -366,6 +385,7 @@ impl Stream {
             (Stream::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
             (Stream::Unix(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Stream::Unix(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
+            (Stream::Tls(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
         }
     }
 
@@ -384,7 +404,11 @@ impl Stream {
             }
             output.advance(count);
         }
-        Poll::Ready(Ok(()))
+        // The others have sent what they took.
+        match self {
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ mod scratch;
 pub mod stdio;
 mod supervisor;
 pub mod telemetry;
+pub mod tls;
+pub mod tls_command;
 pub mod token_command;
 
 pub use listener::{BindError, Listening};

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Some(Command::Reload { gateway }) => reload(gateway),
         Some(Command::Devices { json: true }) => print(&devices::json(&found_devices())),
         Some(Command::Devices { json: false }) => print(&devices::table(&found_devices())),
+        Some(Command::Tls { command }) => command.run().map(|()| ExitCode::SUCCESS),
         Some(Command::Token { command }) => command.run().map(|()| ExitCode::SUCCESS),
         None => serve(cli.serve),
     };

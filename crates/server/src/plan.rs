@@ -288,6 +288,7 @@ fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Keys {
         endpoint,
         address: _,
         port,
+        tls,
         insecure,
         access,
         stream,
@@ -295,6 +296,7 @@ fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Keys {
     let mut keys = Keys::default();
     keys.add("protocol", endpoint.name() != new.endpoint.name());
     keys.add("port", *port != new.port);
+    keys.add("tls", *tls != new.tls);
     keys.add("insecure", *insecure != new.insecure);
     keys.add("access", *access != new.access);
     keys.add("from", stream.from != new.stream.from);

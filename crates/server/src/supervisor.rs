@@ -30,6 +30,7 @@ use crate::keeper::KeptPort;
 use crate::listener::{BindError, Bound, Listener, Listening};
 use crate::plan::{ListenerFate, Plan, PortChange};
 use crate::reload;
+use crate::tls::{LiveTls, TlsError};
 
 /// What the daemon is told to do from outside of it: by signals, or by a test.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +100,9 @@ pub enum RunError {
     /// The file of tokens.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// The key or the certificate of a listener.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] io::Error),
@@ -194,9 +198,10 @@ impl Daemon {
         orders: &Orders,
         listening: &mut dyn FnMut(&Listening),
     ) -> Result<Daemon, RunError> {
+        let offers = offers(&config.listeners)?;
         let mut bound = Vec::new();
         for wanted in &config.listeners {
-            bound.push((Listener::bind(&wanted.address)?, wanted));
+            bound.push(Listener::bind(&wanted.address)?);
         }
         let gateway = Rc::new(Gateway::new(&config, new_epoch(), Instant::now()));
         let ending = Ending {
@@ -218,9 +223,9 @@ impl Daemon {
         let fresh = keep_fresh(gate.clone());
         let cut = ending.cut.clone();
         spawn_local(async move { cut.run_until_cancelled(fresh).await });
-        let listeners = bound.into_iter().map(|(listener, config)| {
-            warn_insecure(&gate, config);
-            let listener = RunningListener::start(listener, config, &admission, &ending);
+        let listeners = bound.into_iter().zip(offers).map(|(listener, offer)| {
+            warn_insecure(&gate, &offer.config);
+            let listener = RunningListener::start(listener, offer, &admission, &ending);
             listening(&listener.listening());
             listener
         });
@@ -251,6 +256,7 @@ impl Daemon {
                 "uartd: \"{key}\" in [gateway] has changed, which takes a restart of uartd\n"
             ));
         }
+        let offers = offers(&new.listeners).map_err(|error| format!("uartd: {error}\n"))?;
         let bound = self
             .bind(&plan, &new)
             .map_err(|error| format!("uartd: {error}\n"))?;
@@ -260,7 +266,7 @@ impl Daemon {
         self.admission.set_limits(limits(&new.gateway));
         self.admission.gate().set_rules(rules(&new.gateway));
         self.change_ports(&plan, &new, &identities).await;
-        self.change_listeners(&plan, &new, bound, listening);
+        self.change_listeners(&plan, &new, offers.into_iter().zip(bound), listening);
         self.config = new;
         Ok(plan.sentences())
     }
@@ -366,33 +372,33 @@ impl Daemon {
         &mut self,
         plan: &Plan,
         new: &Config,
-        bound: Vec<Option<Listener>>,
+        offered: impl Iterator<Item = (Rc<Offer>, Option<Listener>)>,
         listening: &mut dyn FnMut(&Listening),
     ) {
         let mut before: Vec<Option<RunningListener>> = std::mem::take(&mut self.listeners)
             .into_iter()
             .map(Some)
             .collect();
-        for (((fate, _), config), bound) in plan.listeners.iter().zip(&new.listeners).zip(bound) {
+        for ((fate, _), (offer, bound)) in plan.listeners.iter().zip(offered) {
             let kept = match fate {
                 ListenerFate::Kept(at, keys) => before[*at].take().map(|it| (it, keys)),
                 ListenerFate::New => None,
             };
             match (kept, bound) {
                 (Some((listener, keys)), _) => {
-                    listener.offer(config);
                     if !keys.is_empty() {
-                        warn_insecure(self.admission.gate(), config);
+                        warn_insecure(self.admission.gate(), &offer.config);
                     }
+                    listener.offer.replace(offer);
                     if keys.has("protocol") || keys.has("port") {
                         listening(&listener.listening());
                     }
                     self.listeners.push(listener);
                 }
                 (None, Some(bound)) => {
-                    warn_insecure(self.admission.gate(), config);
+                    warn_insecure(self.admission.gate(), &offer.config);
                     let listener =
-                        RunningListener::start(bound, config, &self.admission, &self.ending);
+                        RunningListener::start(bound, offer, &self.admission, &self.ending);
                     listening(&listener.listening());
                     self.listeners.push(listener);
                 }
@@ -480,6 +486,15 @@ fn gate(config: &Config, gateway: &Rc<Gateway>) -> Result<Rc<Gate>, RunError> {
     Ok(gate)
 }
 
+/// What each listener offers. Its certificate is read, and from now on read again when it changes.
+fn offers(listeners: &[ListenerConfig]) -> Result<Vec<Rc<Offer>>, TlsError> {
+    let offer = |config: &ListenerConfig| {
+        let tls = config.tls.as_ref().map(LiveTls::new).transpose()?;
+        Ok(Rc::new(Offer::new(config.clone(), tls)))
+    };
+    listeners.iter().map(offer).collect()
+}
+
 /// What was permitted on purpose is said at every start, so that nobody forgets it.
 fn warn_insecure(gate: &Gate, config: &ListenerConfig) {
     if !config.insecure {
@@ -490,7 +505,12 @@ fn warn_insecure(gate: &Gate, config: &ListenerConfig) {
     tracing::warn!(
         protocol,
         address,
-        "insecure = true: whoever reaches this listener has {access} access without a credential, and nothing is encrypted"
+        "insecure = true: whoever reaches this listener has {access} access without a credential{}",
+        if config.tls.is_some() {
+            ""
+        } else {
+            ", and nothing is encrypted"
+        }
     );
     let event = Event::Insecure {
         protocol,
@@ -516,14 +536,14 @@ struct RunningListener {
 impl RunningListener {
     fn start(
         listener: Listener,
-        config: &ListenerConfig,
+        offer: Rc<Offer>,
         admission: &Rc<Admission>,
         ending: &Ending,
     ) -> RunningListener {
         let running = RunningListener {
             address: listener.address().clone(),
             socket: Rc::downgrade(listener.socket()),
-            offer: Rc::new(RefCell::new(Rc::new(Offer::new(config)))),
+            offer: Rc::new(RefCell::new(offer)),
             ending: Ending {
                 stop: ending.stop.child_token(),
                 cut: ending.cut.child_token(),
@@ -545,11 +565,6 @@ impl RunningListener {
             address: self.address.clone(),
             port: offer.config.port.clone(),
         }
-    }
-
-    /// Offers this to whoever comes from now on.
-    fn offer(&self, config: &ListenerConfig) {
-        self.offer.replace(Rc::new(Offer::new(config)));
     }
 
     /// Until it no longer accepts.

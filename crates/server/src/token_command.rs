@@ -111,7 +111,11 @@ impl TokenCommand {
 }
 
 impl Place {
-    fn path(&self) -> anyhow::Result<PathBuf> {
+    /// The file of tokens.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or there is no place.
+    pub(crate) fn path(&self) -> anyhow::Result<PathBuf> {
         if let Some(path) = &self.tokens {
             return Ok(path.clone());
         }

@@ -74,7 +74,8 @@ fn wrong_usage_is_exit_code_2() {
     for (arguments, hint) in [
         (&["chek"][..], "did you mean the command \"check\"?"),
         (&["a=/dev/ttyUSB0,115200-9n1"], "is not a line setting"),
-        (&["--listen", "uartnet=0.0.0.0:0"], "--insecure"),
+        (&["--listen", "uartnet=0.0.0.0:0"], "uartd tls init"),
+        (&["--listen", "uartnet=0.0.0.0:0"], "--tls"),
         (&["--lisen", "uartnet=:0"], "'--listen'"),
         (&["--log", "loud"], "write error, warn, info"),
         (&["check"], "<FILE>"),

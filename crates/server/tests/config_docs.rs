@@ -74,7 +74,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 62);
+    assert_eq!(tried, 65);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 37);
+    assert_eq!(tried, 38);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn every_option_and_setting_of_the_command_line_is_documented() {
             options += 1;
         }
     }
-    assert_eq!(options, 6);
+    assert_eq!(options, 7);
 
     let given = Given {
         ports: vec!["a=/dev/ttyUSB0,no-such-key=1".into()],

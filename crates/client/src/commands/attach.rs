@@ -172,7 +172,7 @@ impl Attach {
             connect_timeout: common.connect_timeout,
         };
         if !self.read_only {
-            let mut follower = Follower::new(common.gateway()?, options(Mode::Write));
+            let mut follower = Follower::new(common.gateway().await?, options(Mode::Write));
             match follower.next().await {
                 Ok(_) => return Ok((Link::Gateway(Box::new(follower)), false)),
                 Err(ClientError::Refused(answer))
@@ -181,7 +181,7 @@ impl Attach {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut follower = Follower::new(common.gateway()?, options(Mode::Read));
+        let mut follower = Follower::new(common.gateway().await?, options(Mode::Read));
         follower.next().await?;
         Ok((Link::Gateway(Box::new(follower)), true))
     }

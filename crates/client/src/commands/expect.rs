@@ -96,7 +96,7 @@ struct Missed<'a> {
 
 impl Expect {
     pub(crate) async fn run(self, common: Common) -> Result<Exit> {
-        let link = self.link(&common)?;
+        let link = self.link(&common).await?;
         let begin = Instant::now();
         Waiting {
             link,
@@ -112,7 +112,7 @@ impl Expect {
         .await
     }
 
-    fn link(&self, common: &Common) -> Result<Link> {
+    async fn link(&self, common: &Common) -> Result<Link> {
         let limit = common.connect_timeout;
         let port = match &self.port {
             Target::Foreign(address) => {
@@ -132,7 +132,7 @@ impl Expect {
             reconnect: !self.no_reconnect,
             connect_timeout: limit,
         };
-        let follower = Follower::new(common.gateway()?, options);
+        let follower = Follower::new(common.gateway().await?, options);
         Ok(Link::Gateway(Box::new(follower)))
     }
 

@@ -109,7 +109,7 @@ impl Forward {
             .into());
         }
         let mut stop = Stop::new()?;
-        let gateway = common.gateway()?;
+        let gateway = common.gateway().await?;
         connect(&common).await?.info(&self.port).await?;
         let listener = TcpListener::bind(address)
             .await

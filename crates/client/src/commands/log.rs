@@ -160,7 +160,7 @@ async fn connect_again(common: &Common, lost: &ClientError) -> Result<Session> {
     let mut backoff = Backoff::new();
     loop {
         tokio::time::sleep(backoff.handle_failure(Instant::now())).await;
-        match Session::connect(&common.gateway()?, common.connect_timeout).await {
+        match Session::connect(&common.gateway().await?, common.connect_timeout).await {
             Ok(session) => {
                 output::notice("connected again");
                 return Ok(session);

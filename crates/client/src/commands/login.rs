@@ -9,7 +9,7 @@ use uartnet_proto::message::Secret;
 use crate::cli::Common;
 use crate::exit::{Exit, UsageError};
 use crate::terminal::RawTerminal;
-use crate::{credentials, output, sanitize};
+use crate::{credentials, known_gateways, output, sanitize, trust};
 
 /// The longest token read, in bytes.
 const LONGEST: u64 = 1024;
@@ -43,6 +43,7 @@ impl Login {
             address: common.gateway.clone(),
             token: Some(token.clone()),
             insecure: common.insecure_token,
+            tls: trust::establish(&common).await?,
         };
         let session = Session::connect(&gateway, common.connect_timeout).await?;
         let welcome = session.welcome();
@@ -54,6 +55,10 @@ impl Login {
         };
         let (name, called) = (harmless(name), harmless(&welcome.gateway));
         let path = credentials::store(&common.gateway, token)?;
+        if let Some(key) = common.tls.pin {
+            known_gateways::forget(&common.gateway)?;
+            trust::remember(&common.gateway, key)?;
+        }
         output::notice(&format!(
             "{called} knows you as {name}; the token for {} is kept in {}",
             common.gateway,

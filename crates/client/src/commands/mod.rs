@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod attach;
 pub(crate) mod expect;
+pub(crate) mod forget;
 pub(crate) mod forward;
 pub(crate) mod info;
 pub(crate) mod log;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Ls(ls) => ls.run(common).await,
         Command::Login(login) => login.run(common).await,
         Command::Logout(logout) => logout.run(common).await,
+        Command::Forget(forget) => forget.run(&common),
         Command::Info(info) => info.run(common).await,
         Command::Log(log) => log.run(common).await,
         Command::Attach(attach) => attach.run(common).await,
@@ -51,7 +53,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
 
 /// A session with the gateway that was named.
 async fn connect(common: &Common) -> Result<Session> {
-    Ok(Session::connect(&common.gateway()?, common.connect_timeout).await?)
+    Ok(Session::connect(&common.gateway().await?, common.connect_timeout).await?)
 }
 
 /// Whoever does what is asked for: a gateway, or a gateway that is not uartnet's.

@@ -188,7 +188,7 @@ impl Pty {
             reconnect: true,
             connect_timeout: common.connect_timeout,
         };
-        let mut follower = Follower::new(common.gateway()?, options);
+        let mut follower = Follower::new(common.gateway().await?, options);
         follower.next().await?;
         Ok((Link::Gateway(Box::new(follower)), line))
     }

@@ -42,7 +42,8 @@ impl Send {
         if self.text.is_empty() && std::io::stdin().is_terminal() {
             return Err(UsageError("nothing to send; write: uart send TEXT".to_owned()).into());
         }
-        let mut connection = Connection::connect(&common.gateway, common.connect_timeout).await?;
+        let gateway = common.gateway().await?;
+        let mut connection = Connection::connect(&gateway, common.connect_timeout).await?;
         let mut lines = if from_stdin {
             Some(input::lines())
         } else {

@@ -93,6 +93,7 @@ impl Watch {
             return Err(UsageError(problem.to_owned()).into());
         }
         let (sender, receiver) = channel(64);
+        let gateway = common.gateway().await?;
         for (index, port) in self.port.iter().enumerate() {
             let options = FollowOptions {
                 port: port.clone(),
@@ -101,7 +102,7 @@ impl Watch {
                 reconnect: !self.no_reconnect,
                 connect_timeout: common.connect_timeout,
             };
-            let follower = Follower::new(common.gateway()?, options);
+            let follower = Follower::new(gateway.clone(), options);
             tokio::spawn(follow(index, follower, sender.clone()));
         }
         drop(sender);

@@ -17,7 +17,7 @@ use uartnet_telnet::access_client::{AccessClient, Told};
 
 use super::controls::{Controls, cannot, error_answer};
 use super::{ForeignAddress, ForeignError, Scheme};
-use crate::{Followed, Stream};
+use crate::{Followed, Stream, TlsOptions};
 
 /// How much is read in one go, in bytes.
 const READ: usize = 16 << 10;
@@ -70,7 +70,9 @@ impl Conversation {
             limit,
         };
         let deadline = Instant::now() + limit;
-        let stream = match timeout(limit, crate::connection::open(address.address())).await {
+        let tls = TlsOptions::default();
+        let opening = crate::connection::open(address.address(), &tls);
+        let stream = match timeout(limit, opening).await {
             Err(_) => return Err(timed_out("no connection")),
             Ok(Err(cause)) => {
                 let address = address.clone();

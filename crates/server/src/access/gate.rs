@@ -43,6 +43,8 @@ pub struct Gate {
     crowd: RefCell<Crowd>,
     failures: RefCell<Failures>,
     audit: Audit,
+    handshakes_failed: Cell<u64>,
+    complaints: Cell<Complaints>,
 }
 
 /// The tokens, as they were last read.
@@ -55,6 +57,16 @@ struct Book {
     unusable: bool,
 }
 
+/// What was said in the log of strangers, who may come as often as they like.
+#[derive(Debug, Clone, Copy, Default)]
+struct Complaints {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+/// No more often than this the log tells of strangers.
+const COMPLAIN: Duration = Duration::from_secs(1);
+
 /// What a gate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateCounters {
@@ -62,6 +74,8 @@ pub struct GateCounters {
     pub tokens_refused: u64,
     /// Who has not said who they are.
     pub unauthenticated: u64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: u64,
     /// Lines of the audit log that could not be written.
     pub audit_lost: u64,
 }
@@ -125,6 +139,8 @@ impl Gate {
             crowd: RefCell::default(),
             failures: RefCell::default(),
             audit,
+            handshakes_failed: Cell::new(0),
+            complaints: Cell::default(),
         }))
     }
 
@@ -157,6 +173,7 @@ impl Gate {
         GateCounters {
             tokens_refused: self.failures(),
             unauthenticated: self.unauthenticated() as u64,
+            handshakes_failed: self.handshakes_failed.get(),
             audit_lost: self.audit.lost(),
         }
     }
@@ -314,6 +331,25 @@ impl Gate {
         self.failures.borrow_mut().note(now, origin)
     }
 
+    /// Says in the log why somebody was turned away before a word was said, unless it has just said something like it.
+    fn complain(&self, now: Instant, peer: &str, protocol: &str, why: &str) {
+        let mut complaints = self.complaints.take();
+        let lately = complaints
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < COMPLAIN);
+        if lately {
+            complaints.left_out += 1;
+        } else {
+            let left_out = complaints.left_out;
+            tracing::warn!(peer, protocol, left_out, "turned away: {why}");
+            complaints = Complaints {
+                last: Some(now),
+                left_out: 0,
+            };
+        }
+        self.complaints.set(complaints);
+    }
+
     pub(super) fn enter(&self, visitor: &Rc<Visitor>) {
         let mut visitors = self.visitors.borrow_mut();
         visitors.retain(|visitor| visitor.strong_count() > 0);
@@ -333,6 +369,19 @@ impl Arrival {
             self.place = None;
         }
         self.identity = identity;
+    }
+
+    /// The TLS handshake with them has failed: they leave before a word was said.
+    pub fn handle_no_handshake(self, now: Instant, why: &str) {
+        let failed = &self.gate.handshakes_failed;
+        failed.update(|count| count + 1);
+        self.gate.complain(now, &self.peer, self.protocol, why);
+        let event = Event::TurnedAway {
+            peer: &self.peer,
+            protocol: self.protocol,
+            why,
+        };
+        self.gate.audit.record_stranger(self.gate.date(now), &event);
     }
 
     /// Until when they must say who they are; `None`: they need not.

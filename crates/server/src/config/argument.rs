@@ -148,10 +148,19 @@ pub(super) fn gateway(source: &Source) -> RawGateway {
     }
 }
 
-/// Reads `PROTO=ADDR[,PORT]`. `insecure`: `--insecure` was given.
+/// What was said of every `--listen`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OfEveryListener {
+    /// `--tls`
+    pub(super) tls: bool,
+    /// `--insecure`
+    pub(super) insecure: bool,
+}
+
+/// Reads `PROTO=ADDR[,PORT]`.
 pub(super) fn listener(
     source: &Source,
-    insecure: bool,
+    options: OfEveryListener,
     report: &mut Report,
 ) -> Option<Spanned<RawListener>> {
     let argument = Argument { source };
@@ -176,11 +185,15 @@ pub(super) fn listener(
         }
         _ => (rest, None),
     };
+    let is_unix = source.text[address.clone()].starts_with("unix:");
+    let flag = |given: bool| given.then(|| Spanned::new(whole.clone(), Scalar("true".to_owned())));
     let listener = RawListener {
         protocol: Some(argument.written(protocol)),
         address: Some(argument.written(address)),
         port: port.map(|port| argument.written(port)),
-        insecure: insecure.then(|| Spanned::new(whole.clone(), Scalar("true".to_owned()))),
+        // A Unix socket does not leave this machine.
+        tls: flag(options.tls && !is_unix),
+        insecure: flag(options.insecure),
         ..RawListener::default()
     };
     Some(Spanned::new(whole, listener))

@@ -2,6 +2,7 @@
 //! that a person sees all of them at once. Nothing is opened or bound here.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use uart_iface::{LineSettings, PortName};
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::access::AuditTo;
 use crate::endpoint::{ENDPOINTS, EndpointKind, PortNeed};
+use crate::tls::{TlsFiles, default_files};
 
 /// Something that was written, and the text it stands in.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct From<'a, T> {
 /// Everything that was written, in the file and on the command line.
 #[derive(Debug)]
 pub(super) struct Everything<'a> {
+    /// `--tokens`, which stands above the file.
+    pub(super) tokens: Option<&'a Path>,
     /// One at most from the file, and one from the command line, which goes first.
     pub(super) gateway: Vec<From<'a, RawGateway>>,
     pub(super) ports: Vec<From<'a, Spanned<RawPort>>>,
@@ -36,9 +40,19 @@ pub(super) struct Everything<'a> {
 
 /// The checked configuration. What is wrong is added to the report; the result is of no use then.
 pub(super) fn check(everything: &Everything<'_>, report: &mut Report) -> Config {
-    let gateway = gateway(&everything.gateway, report);
+    let mut gateway = gateway(&everything.gateway, report);
+    if let Some(path) = everything.tokens {
+        gateway.tokens = Some(path.to_owned());
+    }
     let (ports, names) = ports(&everything.ports, report);
-    let listeners = listeners(&everything.listeners, &names, ENDPOINTS, report);
+    let default_tls = default_files(gateway.tokens.as_deref());
+    let listeners = listeners(
+        &everything.listeners,
+        &names,
+        ENDPOINTS,
+        default_tls.as_ref(),
+        report,
+    );
     Config {
         gateway,
         ports,
@@ -348,6 +362,7 @@ fn listeners(
     written: &[From<'_, Spanned<RawListener>>],
     ports: &Names,
     endpoints: &[&'static dyn EndpointKind],
+    default_tls: Option<&(PathBuf, PathBuf)>,
     report: &mut Report,
 ) -> Vec<ListenerConfig> {
     let mut bound: Vec<(ListenAddress, Place<'_>)> = Vec::new();
@@ -369,12 +384,19 @@ fn listeners(
             "address = \"127.0.0.1:8000\"",
             values::address,
         );
-        let access = access_of_listener(&mut values, raw, endpoint);
+        let tls = tls_of_listener(&mut values, raw, address.as_ref(), default_tls);
+        let beyond = address.as_ref().is_some_and(reaches_beyond_this_machine);
         let mut insecure = false;
         values.set(&mut insecure, &raw.insecure, values::flag);
+        let default = match beyond && tls.is_some() && !insecure {
+            true => None,
+            false => Some(Access::Admin),
+        };
+        let access = access_of_listener(&mut values, table, endpoint, default);
         if let (Some(address), Some(written)) = (&address, &raw.address) {
-            if !insecure && reaches_beyond_this_machine(address) {
-                values.add(written, insecure_wrong(address, access, endpoint, source));
+            if !insecure && beyond && (tls.is_none() || access.is_some()) {
+                let wrong = insecure_wrong(address, tls.is_some(), access, endpoint, source);
+                values.add(written, wrong);
             }
             let place = Place {
                 source,
@@ -405,6 +427,7 @@ fn listeners(
                 endpoint,
                 address,
                 port,
+                tls,
                 insecure,
                 access,
             });
@@ -506,14 +529,16 @@ fn port_of_listener(
 /// what it says unless something else is written.
 fn access_of_listener(
     values: &mut Values<'_, '_>,
-    raw: &RawListener,
+    table: &Spanned<RawListener>,
     endpoint: Option<&dyn EndpointKind>,
+    default: Option<Access>,
 ) -> Option<Access> {
-    let mut access = Some(Access::Admin);
+    let raw = table.get_ref();
+    let mut access = default;
     values.set(&mut access, &raw.access, |text| {
         values::word(text, "an access", values::ACCESS)
     });
-    if let (None, Some(endpoint), Some(written)) = (access, endpoint, &raw.access)
+    if let (None, Some(endpoint)) = (access, endpoint)
         && !endpoint.carries_token()
     {
         let problem = format!(
@@ -522,9 +547,58 @@ fn access_of_listener(
         );
         let help = "write access = \"read\" or \"write\" for everybody who reaches it, or use uart forward \
             or uart pty, which carry a token, with a uartnet listener";
-        values.add(written, Wrong::new(problem, help));
+        match &raw.access {
+            Some(written) => values.add(written, Wrong::new(problem, help)),
+            None => values.add(table, Wrong::new(problem, help)),
+        }
     }
     access
+}
+
+/// With which files a listener speaks TLS.
+fn tls_of_listener(
+    values: &mut Values<'_, '_>,
+    raw: &RawListener,
+    address: Option<&ListenAddress>,
+    default: Option<&(PathBuf, PathBuf)>,
+) -> Option<TlsFiles> {
+    let mut wanted = false;
+    values.set(&mut wanted, &raw.tls, values::flag);
+    let path = |text: &str| values::path(text, "/etc/uartd/certificate.pem");
+    let certificate = values.get(&raw.certificate, path);
+    let key = values.get(&raw.key, path);
+    for (path, written, other, missing) in [
+        (&certificate, &raw.certificate, &raw.key, "key"),
+        (&key, &raw.key, &raw.certificate, "certificate"),
+    ] {
+        let (Some(_), Some(written)) = (path, written) else {
+            continue;
+        };
+        if !wanted {
+            let problem = "this listener speaks no TLS";
+            values.add(written, Wrong::new(problem, "write tls = true beside it"));
+        } else if other.is_none() {
+            let help = format!("write its {missing} too, or neither of them");
+            values.add(written, Wrong::new("a certificate belongs to a key", help));
+        }
+    }
+    let written = raw.tls.as_ref().filter(|_| wanted)?;
+    if let Some(ListenAddress::Unix(_)) = address {
+        let problem = "a Unix socket does not leave this machine, and needs no TLS";
+        values.add(written, Wrong::new(problem, "take tls out"));
+    }
+    let own = certificate.zip(key);
+    let Some((certificate, key)) = own.or_else(|| default.cloned()) else {
+        let problem = "there is no place for the certificate";
+        let help = "write certificate = \"FILE\" and key = \"FILE\"";
+        values.add(written, Wrong::new(problem, help));
+        return None;
+    };
+    Some(TlsFiles {
+        certificate,
+        key,
+        client_ca: None,
+    })
 }
 
 fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {
@@ -534,36 +608,50 @@ fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {
     }
 }
 
+/// Nobody can reach a board by mistake: the sentence that stops the start, with the commands that make it right.
 fn insecure_wrong(
     address: &ListenAddress,
+    tls: bool,
     access: Option<Access>,
     endpoint: Option<&dyn EndpointKind>,
     source: &Source,
 ) -> Wrong {
-    let (allow, example) = if source.is_argument {
-        (
-            "give --insecure to let anybody who reaches it use the ports",
-            ":8000",
-        )
-    } else if endpoint.is_some_and(|endpoint| endpoint.carries_token()) {
-        (
-            "write insecure = true below it, and access = \"none\" so that everybody needs a token \
-             (uartd token create NAME --access write); nothing is encrypted then",
-            "127.0.0.1:8000",
-        )
-    } else {
-        (
-            "write insecure = true below it to let anybody who reaches it use the ports",
-            "127.0.0.1:8000",
-        )
+    let carries_token = endpoint.is_none_or(|endpoint| endpoint.carries_token());
+    let problem = match (tls, access) {
+        (false, Some(_)) => "nothing asks them who they are",
+        (false, None) => "nothing hides their tokens on the way",
+        (true, _) => "this lets in whoever does not say who they are",
     };
-    let problem = match access {
-        Some(_) => "nothing asks them who they are",
-        None => "nothing hides their tokens on the way",
+    let local = if source.is_argument {
+        ":8000"
+    } else {
+        "127.0.0.1:8000"
+    };
+    let insecure = if source.is_argument {
+        "--insecure"
+    } else {
+        "insecure = true"
+    };
+    let right = match (carries_token, tls, source.is_argument) {
+        (true, false, true) => {
+            "type: uartd tls init, then: uartd token create NAME, and add --tls".to_owned()
+        }
+        (true, false, false) => {
+            "type: uartd tls init, then: uartd token create NAME, and write tls = true below it"
+                .to_owned()
+        }
+        (true, true, _) => {
+            "take access out, so that everybody needs a token (uartd token create NAME)".to_owned()
+        }
+        (false, ..) => format!(
+            "listen on {local}, and let uart forward or uart pty carry it over a uartnet listener with TLS"
+        ),
     };
     Wrong::new(
         format!("{address} can be reached from other machines, and {problem}"),
-        format!("listen on {example} or unix:PATH, or {allow}"),
+        format!(
+            "{right}. Or listen on {local} or unix:PATH only. {insecure} lets anybody who reaches it use the ports"
+        ),
     )
 }
 
@@ -661,7 +749,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::config::argument;
+    use crate::config::argument::{self, OfEveryListener};
     use crate::endpoint::{Connection, Session};
 
     #[derive(Debug)]
@@ -717,7 +805,7 @@ mod tests {
                 is_argument: true,
             };
             let mut report = Report::default();
-            let raw = argument::listener(&source, false, &mut report).unwrap();
+            let raw = argument::listener(&source, OfEveryListener::default(), &mut report).unwrap();
             let known = ports.iter().map(|name| name.parse().unwrap()).collect();
             let names = Names {
                 known,
@@ -730,6 +818,7 @@ mod tests {
                 }],
                 &names,
                 FAKES,
+                None,
                 &mut report,
             );
             match (report.result(), expected) {

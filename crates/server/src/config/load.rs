@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::argument::OfEveryListener;
 use super::check::{self, Everything, From};
 use super::problem::{ConfigError, Place, Report, Source, Wrong};
 use super::{Config, ListenAddress, argument, limits, raw};
@@ -25,6 +26,8 @@ pub struct Given {
     pub tokens: Option<PathBuf>,
     /// Each `--listen PROTO=ADDR[,PORT]`; they add to the file's.
     pub listen: Vec<String>,
+    /// `--tls`, for each `--listen`.
+    pub tls: bool,
     /// `--insecure`, for each `--listen`.
     pub insecure: bool,
     /// Each `NAME=DEVICE[,SETTINGS]`; they add to the file's.
@@ -106,6 +109,7 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
     );
 
     let mut everything = Everything {
+        tokens: given.tokens.as_deref(),
         gateway: Vec::new(),
         ports: Vec::new(),
         listeners: Vec::new(),
@@ -133,7 +137,11 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
             .extend(argument::port(source, &mut report).map(|raw| From { source, raw }));
     }
     for source in &listen_arguments {
-        let raw = argument::listener(source, given.insecure, &mut report);
+        let options = OfEveryListener {
+            tls: given.tls,
+            insecure: given.insecure,
+        };
+        let raw = argument::listener(source, options, &mut report);
         everything
             .listeners
             .extend(raw.map(|raw| From { source, raw }));
@@ -149,11 +157,8 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
             Wrong::new("there is no port in this configuration", help),
         );
     }
-    let mut config = check::check(&everything, &mut report);
+    let config = check::check(&everything, &mut report);
     report.result()?;
-    if let Some(path) = &given.tokens {
-        config.gateway.tokens = Some(path.clone());
-    }
     Ok(Loaded {
         config,
         default_port,

@@ -25,6 +25,7 @@ use uartnet_hub::{Access, HubConfig, ReadFrom};
 use crate::access::AuditTo;
 use crate::endpoint::EndpointKind;
 use crate::log::Keep;
+use crate::tls::TlsFiles;
 
 pub(crate) use argument::SETTINGS;
 pub(crate) use check::collide;
@@ -163,6 +164,8 @@ pub struct ListenerConfig {
     pub address: ListenAddress,
     /// The port that a single-port protocol, or a plain conversation, speaks to.
     pub port: Option<PortName>,
+    /// With which files it speaks TLS; `None`: in the clear.
+    pub tls: Option<TlsFiles>,
     /// `insecure = true` was written out.
     pub insecure: bool,
     /// What clients without a credential may do, on every port; `None`: they must have one.
@@ -244,6 +247,7 @@ impl fmt::Debug for ListenerConfig {
             .field("endpoint", &self.endpoint.name())
             .field("address", &self.address)
             .field("port", &self.port)
+            .field("tls", &self.tls)
             .field("insecure", &self.insecure)
             .field("access", &self.access)
             .field("stream", &self.stream)

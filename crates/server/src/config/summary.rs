@@ -84,10 +84,13 @@ fn listener(listener: &ListenerConfig) -> [String; 5] {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        if listener.insecure {
-            "insecure".to_owned()
-        } else {
-            String::new()
-        },
+        [
+            (listener.tls.is_some(), "TLS"),
+            (listener.insecure, "insecure"),
+        ]
+        .iter()
+        .filter_map(|(is, word)| is.then_some(*word))
+        .collect::<Vec<_>>()
+        .join(", "),
     ]
 }

@@ -56,7 +56,7 @@ impl Client {
     async fn serve(self, stream: &mut TcpStream) -> Result<()> {
         let port = self.options.port.clone();
         let details = connect(&self.common).await?.info(&port).await?;
-        let mut follower = Follower::new(self.common.gateway()?, self.options.clone());
+        let mut follower = Follower::new(self.common.gateway().await?, self.options.clone());
         // What the client wants at once is to find a connection.
         follower.next().await?;
         let mut said = BytesMut::new();

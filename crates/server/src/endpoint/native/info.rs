@@ -67,6 +67,7 @@ pub(super) fn status(visitor: &Rc<Visitor>, now: Instant) -> GatewayStatus {
         ("connections_refused", connections.refused),
         ("tokens_refused", strangers.tokens_refused),
         ("unauthenticated", strangers.unauthenticated),
+        ("handshakes_failed", strangers.handshakes_failed),
         ("audit_lost", strangers.audit_lost),
     ];
     GatewayStatus {

@@ -1,0 +1,297 @@
+//! From the files of a listener to a configuration of TLS. What cannot be used is said with the file and what to do.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use uartnet_proto::KeyFingerprint;
+
+use super::{TlsFiles, fingerprint_of};
+use crate::access;
+
+/// A file bigger than this is no certificate and no key, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Why TLS cannot be spoken with these files.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that `uartd tls init` would make is not there.
+    #[error("there is no {}: make a key and a certificate with: uartd tls init", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing} {}: {cause}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// Others may read the key.
+    #[error("{} can be used by others (its mode is {mode:03o}); write: chmod 600 {}", path.display(), path.display())]
+    NotPrivate {
+        /// The key.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// What is in it cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// There is something that would be lost.
+    #[error("{} exists: whoever has pinned it would no longer connect; --force replaces it", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Whom a certificate is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its public key.
+    pub key: KeyFingerprint,
+}
+
+/// Where the certificate and the key are if nobody says: beside the file of tokens. `None`: it has no place either.
+pub fn default_files(tokens: Option<&Path>) -> Option<(PathBuf, PathBuf)> {
+    let own = access::default_path();
+    let tokens = tokens.or(own.as_deref())?;
+    Some((
+        tokens.with_file_name("certificate.pem"),
+        tokens.with_file_name("key.pem"),
+    ))
+}
+
+/// The fingerprint of the key in this certificate.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn read_fingerprint(certificate: &Path) -> Result<KeyFingerprint, TlsError> {
+    let chain = certificates(certificate)?;
+    match chain.first().and_then(|first| subject(first).ok()) {
+        Some(subject) => Ok(subject.key),
+        None => Err(wrong(certificate, "its first certificate makes no sense")),
+    }
+}
+
+/// Whom this certificate is of, as far as it makes sense.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> Result<Subject, rustls::Error> {
+    let parsed = ParsedCertificate::try_from(certificate)?;
+    Ok(Subject {
+        key: fingerprint_of(&parsed.subject_public_key_info()),
+    })
+}
+
+/// What is spoken with these files.
+///
+/// # Errors
+/// One of them cannot be used.
+pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = private_key(&files.key)?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&files.certificate, error))?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| wrong(path, error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier.build().map_err(|error| wrong(path, error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                let problem = format!(
+                    "this is not the key of the certificate in {}",
+                    files.certificate.display()
+                );
+                wrong(&files.key, problem)
+            }
+            error => wrong(&files.certificate, error),
+        })?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?.0).collect();
+    let found = found.map_err(|error| unreadable(path, &error))?;
+    if found.is_empty() {
+        return Err(wrong(path, "there is no certificate in it"));
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let (bytes, mode) = read(path)?;
+    if mode & 0o077 != 0 {
+        let path = path.to_owned();
+        return Err(TlsError::NotPrivate { path, mode });
+    }
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound => wrong(path, "there is no private key in it"),
+        error => unreadable(path, &error),
+    })
+}
+
+/// The bytes of a file, and its permissions.
+fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
+    let io = |cause| TlsError::Io {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let path = path.to_owned();
+            return Err(TlsError::Missing { path });
+        }
+        file => file.map_err(io)?,
+    };
+    let mode = file.metadata().map_err(io)?.mode() & 0o777;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(wrong(path, "it is too big"));
+    }
+    Ok((bytes, mode))
+}
+
+/// What tells one state of the files from another.
+pub(super) fn stamp(files: &TlsFiles) -> Vec<Option<(u64, i64, i64, u32)>> {
+    let of = |path: &PathBuf| {
+        let meta = fs::metadata(path).ok()?;
+        Some((meta.ino(), meta.ctime(), meta.ctime_nsec(), meta.mode()))
+    };
+    files.paths().map(of).collect()
+}
+
+impl TlsFiles {
+    /// All of them.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.certificate, &self.key]
+            .into_iter()
+            .chain(&self.client_ca)
+    }
+}
+
+/// What a PEM parser says, but never what it has read: it may be a key.
+fn unreadable(path: &Path, error: &pem::Error) -> TlsError {
+    match error {
+        pem::Error::Io(cause) => wrong(path, cause),
+        _ => wrong(path, "it is not PEM (-----BEGIN …) as it should be"),
+    }
+}
+
+fn wrong(path: &Path, problem: impl fmt::Display) -> TlsError {
+    TlsError::Wrong {
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::make;
+    use super::*;
+
+    fn made() -> (tempfile::TempDir, TlsFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TlsFiles {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+            client_ca: None,
+        };
+        make(&files.certificate, &files.key, &[], false).unwrap();
+        (folder, files)
+    }
+
+    #[test]
+    fn what_is_made_can_be_used() {
+        let (_folder, files) = made();
+        load(&files).unwrap();
+        let with_ca = TlsFiles {
+            client_ca: Some(files.certificate.clone()),
+            ..files.clone()
+        };
+        load(&with_ca).unwrap();
+        read_fingerprint(&files.certificate).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_with_the_file_and_what_to_do() {
+        let (folder, files) = made();
+        let (_other_folder, other) = made();
+        let text = folder.path().join("text");
+        fs::write(&text, "hello").unwrap();
+        fs::set_permissions(&text, fs::Permissions::from_mode(0o600)).unwrap();
+        let broken = folder.path().join("broken");
+        fs::write(
+            &broken,
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        )
+        .unwrap();
+        let gone = folder.path().join("gone");
+        let with = |certificate: &Path, key: &Path, client_ca: Option<&Path>| TlsFiles {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            client_ca: client_ca.map(Path::to_owned),
+        };
+        for (files, said) in [
+            (with(&gone, &files.key, None), "gone: make a key"),
+            (with(&files.certificate, &gone, None), "gone: make a key"),
+            (
+                with(&text, &files.key, None),
+                "text: there is no certificate",
+            ),
+            (with(&broken, &files.key, None), "broken: it is not PEM"),
+            (
+                with(&files.certificate, &text, None),
+                "text: there is no private key",
+            ),
+            (
+                with(&files.certificate, &other.key, None),
+                "this is not the key of the certificate in",
+            ),
+            (
+                with(&files.certificate, &files.key, Some(&text)),
+                "text: there is no certificate",
+            ),
+        ] {
+            let error = load(&files).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = load(&files).unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+}

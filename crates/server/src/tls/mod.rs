@@ -1,0 +1,38 @@
+//! TLS: the files of a key and its certificate, what they become when somebody connects, and that they may change while
+//! clients are there. Not what is carried over it; that is `conn_task`'s.
+//!
+//! Only TLS 1.2 and 1.3, with ring, which is named wherever a choice is made: no process-wide default decides. Sessions
+//! are not resumed, because a resumed one would not look at the client's certificate again, and costs memory here.
+
+mod certificate;
+mod files;
+mod handshake;
+mod live;
+
+use std::path::PathBuf;
+
+use ring::digest::{SHA256, digest};
+use uartnet_proto::KeyFingerprint;
+
+pub use certificate::{Made, make};
+pub use files::{Subject, TlsError, default_files, read_fingerprint};
+pub(crate) use handshake::shake_hands;
+pub(crate) use live::LiveTls;
+
+/// What a listener that speaks TLS needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those it was signed by, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM, which nobody else may read.
+    pub key: PathBuf,
+    /// The certificates that clients' certificates must be signed by, as PEM; `None`: clients need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The fingerprint of a public key.
+fn fingerprint_of(subject_public_key_info: &[u8]) -> KeyFingerprint {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, subject_public_key_info).as_ref());
+    KeyFingerprint(bytes)
+}

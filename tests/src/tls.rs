@@ -1,0 +1,236 @@
+//! A TLS peer that speaks in bytes written by hand, over rustls used as its manual says, and what it needs: a gateway with
+//! a key of its own, in a folder.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tempfile::TempDir;
+
+use crate::{DEADLINE, Daemon, uartd_command};
+
+/// A folder with what a gateway keeps, and a home for clients.
+#[derive(Debug)]
+pub struct Keys {
+    folder: TempDir,
+}
+
+impl Keys {
+    /// A folder in which `uartd tls init` was typed.
+    ///
+    /// # Panics
+    /// It failed.
+    pub fn new() -> Keys {
+        let keys = Keys {
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        keys.init(&[]);
+        keys
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `uartd`, which keeps everything here.
+    ///
+    /// # Panics
+    /// The binaries do not build.
+    pub fn uartd(&self) -> Command {
+        let mut command = uartd_command().expect("uartd");
+        command.env("STATE_DIRECTORY", self.folder.path());
+        command
+    }
+
+    /// `uart`, which keeps everything here.
+    ///
+    /// # Panics
+    /// The binaries do not build.
+    pub fn uart(&self, gateway: &str) -> assert_cmd::Command {
+        let command = crate::uart_command(gateway).expect("uart");
+        let mut command = assert_cmd::Command::from_std(command);
+        command
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .timeout(DEADLINE);
+        command
+    }
+
+    /// `uartd tls init` with these arguments; gives the fingerprint.
+    ///
+    /// # Panics
+    /// It failed.
+    pub fn init(&self, arguments: &[&str]) -> String {
+        self.said(&[&["tls", "init"], arguments].concat())
+    }
+
+    /// What `uartd` with these arguments says on stdout, a line.
+    ///
+    /// # Panics
+    /// It failed.
+    pub fn said(&self, arguments: &[&str]) -> String {
+        let output = self.uartd().args(arguments).output().expect("uartd runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A gateway with this configuration. Its `[[listen]]` tables may say `tls = true`.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub fn start(&self, config: &str) -> Daemon {
+        let file = self.path("uartd.toml");
+        fs::write(&file, config).expect("a file");
+        let mut command = self.uartd();
+        command.arg("--config").arg(file);
+        let listeners = config.matches("[[listen]]").count();
+        Daemon::run(&mut command, listeners).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// A TLS connection to it, as `localhost`.
+    ///
+    /// # Panics
+    /// Hands are not shaken.
+    pub fn connect(&self, address: SocketAddr) -> TlsPeer {
+        self.try_connect(address, None).expect("a TLS connection")
+    }
+
+    /// A TLS connection, with the certificate and the key in these files.
+    ///
+    /// # Errors
+    /// What was said in the handshake.
+    ///
+    /// # Panics
+    /// The files are not right.
+    pub fn try_connect(
+        &self,
+        address: SocketAddr,
+        own: Option<(PathBuf, PathBuf)>,
+    ) -> std::io::Result<TlsPeer> {
+        let mut roots = RootCertStore::empty();
+        let file = self.path("certificate.pem");
+        let certificate = CertificateDer::from_pem_file(file).expect("a certificate");
+        roots.add(certificate).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let config = match own {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain =
+                    vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
+                let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+                builder.with_client_auth_cert(chain, key).expect("a pair")
+            }
+        };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
+        let socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        socket.set_write_timeout(Some(DEADLINE))?;
+        socket.set_nodelay(true)?;
+        let mut stream = StreamOwned::new(connection, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(TlsPeer { stream })
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Keys {
+        Keys::new()
+    }
+}
+
+/// One TLS connection; every read and write has a deadline.
+#[derive(Debug)]
+pub struct TlsPeer {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+impl TlsPeer {
+    /// Sends bytes, in one record.
+    ///
+    /// # Panics
+    /// The other side has gone.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .and_then(|()| self.stream.flush())
+            .expect("the other side takes what is sent");
+    }
+
+    /// So many bytes.
+    ///
+    /// # Panics
+    /// They do not come.
+    pub fn read(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("so many bytes");
+        bytes
+    }
+
+    /// Everything up to the end, and whether that was the end that TLS has.
+    ///
+    /// # Panics
+    /// There is no end.
+    pub fn rest(&mut self) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        match self.stream.read_to_end(&mut bytes) {
+            Ok(_) => (bytes, true),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("no end within {DEADLINE:?}")
+            }
+            Err(_) => (bytes, false),
+        }
+    }
+
+    /// Says that nothing more is sent, as TLS has it, and keeps reading.
+    ///
+    /// # Panics
+    /// The other side has gone.
+    pub fn finish(&mut self) {
+        self.stream.conn.send_close_notify();
+        self.stream.flush().expect("the other side takes it");
+    }
+
+    /// Cuts the sending side off without a word.
+    ///
+    /// # Panics
+    /// The connection is gone.
+    pub fn cut(&mut self) {
+        self.stream
+            .sock
+            .shutdown(Shutdown::Write)
+            .expect("a connection");
+    }
+
+    /// The TCP connection underneath.
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream.sock
+    }
+
+    /// Encrypts these bytes, and gives what would be sent.
+    ///
+    /// # Panics
+    /// They do not fit.
+    pub fn encrypt(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.stream.conn.writer().write_all(bytes).expect("room");
+        let mut sealed = Vec::new();
+        while self.stream.conn.wants_write() {
+            self.stream.conn.write_tls(&mut sealed).expect("memory");
+        }
+        sealed
+    }
+}
