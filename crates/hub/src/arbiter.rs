@@ -2,7 +2,8 @@
 //! `transmit`.
 //!
 //! A lease is taken by the first write (or on purpose), and free again when it is released, when its holder leaves, or
-//! when it was not used for the idle time and nothing of its holder's is under way. Asks and control operations need the
+//! when it was not used for the idle time and nothing of its holder's is under way. It goes with a writer's name: whoever
+//! takes over the name has the lease at once, however long the earlier connection takes to be noticed as dead. Asks and control operations need the
 //! lease to be free or theirs, but do not take it.
 
 use std::time::{Duration, Instant};
@@ -113,6 +114,11 @@ impl Arbiter {
             self.lease = None;
         }
         theirs
+    }
+
+    /// A writer goes on as another client: if the earlier one has the lease, the later one has it now. Says whether it had.
+    pub(crate) fn hand_over(&mut self, now: Instant, from: ClientId, to: ClientId) -> bool {
+        self.holder() == Some(from) && self.give(now, to)
     }
 
     /// When the lease may have idled out.

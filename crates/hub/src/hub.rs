@@ -465,6 +465,9 @@ impl Hub {
             displaced.taken_over = true;
             // While the port shuts down, that may have been the last thing it was owed.
             self.wakes.news(displaced_id, &mut displaced.wake);
+            if self.arbiter.hand_over(now, displaced_id, id) {
+                self.publish(|news, _| news.lease = true);
+            }
         }
         let end = Offset(self.history.end());
         let offset = reader.as_ref().map_or(end, Reader::first);

@@ -522,6 +522,58 @@ fn an_exclusive_port_has_one_writer_at_a_time() {
 }
 
 #[test]
+fn a_lease_goes_with_its_writers_name_and_with_nothing_else() {
+    let mut bench = Bench::new(HubConfig {
+        write: WritePolicy::Exclusive,
+        ..config()
+    });
+    let named = |label: &str, access| Attach {
+        access,
+        writer: Some("anna".into()),
+        ..client(label)
+    };
+    let lease = |holder: &str, yours| Notice::Lease {
+        holder: Some(holder.to_owned()),
+        yours,
+    };
+    // The connection is dead, and nobody has noticed.
+    let old = bench.attach(named("old", Access::Write));
+    bench.write(old, "abc").unwrap();
+    bench.notices(old);
+    let other = bench.attach(client("other"));
+    bench.notices(other);
+
+    // Who may not write takes over no name, and with it no lease.
+    bench.attach(named("reader", Access::Read));
+    let refused = Refusal::Leased {
+        holder: "old".into(),
+    };
+    assert_eq!(bench.write(other, "x"), Err(refused));
+
+    let new = bench.hub.attach(bench.now, named("new", Access::Write));
+    assert_eq!(new.write_offset, 3);
+    let new = new.client;
+    assert!(bench.notices(new).contains(&lease("new", true)));
+    assert_eq!(bench.notices(other), [lease("new", false)]);
+    assert!(bench.notices(old).contains(&lease("new", false)));
+    let refused = Refusal::Leased {
+        holder: "new".into(),
+    };
+    assert_eq!(bench.write(old, "y"), Err(refused.clone()));
+    assert_eq!(bench.write(other, "x"), Err(refused));
+    bench.write(new, "def").unwrap();
+    // The end of the old connection, when it is noticed at last, frees nothing.
+    bench.hub.detach(bench.now, old);
+    assert_eq!(bench.hub.info().lease.as_deref(), Some("new"));
+
+    // A lease of somebody else stays where it is.
+    bench.hub.release_lease(bench.now, new);
+    bench.hub.take_lease(bench.now, other).unwrap();
+    bench.attach(named("newest", Access::Write));
+    assert_eq!(bench.hub.info().lease.as_deref(), Some("other"));
+}
+
+#[test]
 fn an_idle_lease_stays_while_its_holders_bytes_are_queued() {
     let idle = Some(Duration::from_secs(10));
     let mut bench = Bench::new(HubConfig {
