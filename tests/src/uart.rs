@@ -55,6 +55,7 @@ pub fn uartd_command() -> Result<Command> {
     command
         .env_remove("UARTD_LOG")
         .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
         .env("STATE_DIRECTORY", NOWHERE);
     Ok(command)
 }

@@ -23,6 +23,7 @@ mod port_task;
 pub mod reload;
 pub mod remote;
 mod scratch;
+pub mod service_manager;
 pub mod stdio;
 mod supervisor;
 pub mod telemetry;
@@ -31,4 +32,4 @@ pub mod tls_command;
 pub mod token_command;
 
 pub use listener::{BindError, Listening};
-pub use supervisor::{Orders, ReadConfig, RunError, Summary, run, runtime};
+pub use supervisor::{News, Orders, ReadConfig, RunError, Summary, run, runtime};

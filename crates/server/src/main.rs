@@ -11,8 +11,9 @@ use uart_iface::backend::found_devices;
 use uartnet_server::cli::{Cli, Command, Serve};
 use uartnet_server::config::{self, ConfigError, Given, ListenAddress};
 use uartnet_server::remote::{self, RemoteError};
+use uartnet_server::service_manager::ServiceManager;
 use uartnet_server::{
-    Listening, Orders, ReadConfig, descriptors, devices, run, runtime, stdio, telemetry,
+    News, Orders, ReadConfig, descriptors, devices, run, runtime, stdio, telemetry,
 };
 
 fn main() -> ExitCode {
@@ -82,7 +83,12 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
         let orders = Orders::on_signals().context("cannot handle signals")?;
         let read_again: ReadConfig = Arc::new(move || Ok(config::load(&given)?.config));
         let mut next_step_told = false;
-        let listening = |line: &Listening| {
+        let manager = ServiceManager::from_environment();
+        let tell = |news: News<'_>| {
+            manager.tell(&news);
+            let News::Listening(line) = news else {
+                return;
+            };
             if let Err(error) = stdio::print(&format!("{line}\n")) {
                 tracing::error!(%error, "cannot write to stdout");
             }
@@ -91,7 +97,7 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
                 next_step_told = true;
             }
         };
-        run(loaded.config.clone(), read_again, orders, listening).await?;
+        run(loaded.config.clone(), read_again, orders, tell).await?;
         Ok(ExitCode::SUCCESS)
     });
     // A disk that hangs was waited for already.

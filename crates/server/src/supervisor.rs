@@ -77,6 +77,19 @@ impl Orders {
 /// How the configuration is read again. It may take its time: it runs on a thread of its own.
 pub type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
+/// What [`run`] tells as it happens.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// This listener accepts.
+    Listening(&'a Listening),
+    /// A configuration is in force, all of it: the first one, or after [`News::Reloading`] another one, or the same as before.
+    Ready,
+    /// The configuration is read again.
+    Reloading,
+    /// No more clients are let in.
+    Stopping,
+}
+
 /// What a stop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
@@ -118,7 +131,7 @@ pub fn runtime() -> io::Result<LocalRuntime> {
         .build_local(LocalOptions::default())
 }
 
-/// Runs the gateway until it has stopped. `listening` is called once for each listener, as soon as it accepts: at first
+/// Runs the gateway until it has stopped. [`News::Listening`] is told once for each listener, as soon as it accepts: at first
 /// when all do, and again for those that a reload adds. Must run in [`runtime`] or in a [`tokio::task::LocalSet`].
 ///
 /// # Errors
@@ -127,9 +140,12 @@ pub async fn run(
     config: Config,
     read_again: ReadConfig,
     orders: Orders,
-    mut listening: impl FnMut(&Listening),
+    mut tell_news: impl FnMut(News<'_>),
 ) -> Result<Summary, RunError> {
-    let mut daemon = Daemon::start(config, &orders, &mut listening)?;
+    let mut daemon = Daemon::start(config, &orders, &mut |line| {
+        tell_news(News::Listening(line));
+    })?;
+    tell_news(News::Ready);
     let asked = loop {
         let gateway = daemon.gateway.clone();
         tokio::select! {
@@ -138,19 +154,25 @@ pub async fn run(
             () = orders.reload.notified() => {}
             () = gateway.reloads().asked() => {}
         }
+        tell_news(News::Reloading);
         // Whoever asks from now on means a file that may be newer.
         let tickets = gateway.reloads().take();
         let read = read_on_a_thread(&read_again);
         let outcome = match orders.stop.run_until_cancelled(read).await {
-            Some(Ok(config)) => daemon.reload(config, &mut listening).await,
+            Some(Ok(config)) => {
+                let mut listening = |line: &Listening| tell_news(News::Listening(line));
+                daemon.reload(config, &mut listening).await
+            }
             Some(Err(why)) => Err(why),
             None => Err("uartd: the gateway is stopping\n".to_owned()),
         };
         tell(&outcome);
+        tell_news(News::Ready);
         for ticket in tickets {
             ticket.answer(outcome.clone());
         }
     };
+    tell_news(News::Stopping);
     tracing::info!(connections = daemon.admission.served(), "{asked}");
     orders.stop.cancel();
     Ok(daemon.stop().await)

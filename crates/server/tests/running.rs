@@ -18,7 +18,9 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 use uartnet_server::config::{Config, Given, ListenAddress, load};
 use uartnet_server::endpoint::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
-use uartnet_server::{BindError, Listening, Orders, ReadConfig, RunError, Summary, run, runtime};
+use uartnet_server::{
+    BindError, Listening, News, Orders, ReadConfig, RunError, Summary, run, runtime,
+};
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -40,8 +42,10 @@ impl Daemon {
         let orders = Orders::default();
         let expected = config.listeners.len();
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let ended = spawn_local(run(config, never_again(), orders.clone(), move |line| {
-            tell.send(line.clone()).unwrap()
+        let ended = spawn_local(run(config, never_again(), orders.clone(), move |news| {
+            if let News::Listening(line) = news {
+                tell.send(line.clone()).unwrap();
+            }
         }));
         let mut listening = Vec::new();
         while listening.len() < expected {
