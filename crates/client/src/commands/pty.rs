@@ -39,7 +39,10 @@ const DRIVER_HOLDS: u32 = 4096;
 const WAY: Duration = Duration::from_secs(2);
 
 /// How long the end of the command waits for what was written to reach the UART.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long the device must be silent then: what a program has written is carried through a pseudo-terminal by a worker of the
+/// kernel, and nobody can ask whether something is still on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
 
 /// Make a virtual serial device on this machine that stands for a port
 ///
@@ -297,10 +300,15 @@ impl Bridge {
     /// What programs had written before the end still goes to the UART, within [`DRAIN`].
     async fn finish(&mut self) -> Result<()> {
         let written = async {
-            while self.link.write_room() >= PIECE
-                && let Some(happened) = at_once(&mut self.device)
-            {
-                self.handle_happened(happened?)?;
+            loop {
+                if self.link.write_room() < PIECE {
+                    self.link.next().await?;
+                    continue;
+                }
+                match timeout(ON_ITS_WAY, happened(&mut self.device)).await {
+                    Ok(happened) => self.handle_happened(happened?)?,
+                    Err(_) => break,
+                }
             }
             while self.link.unwritten() > 0 {
                 self.link.next().await?;
@@ -309,7 +317,10 @@ impl Bridge {
         };
         match timeout(DRAIN, written).await {
             Ok(result) => result?,
-            Err(_) => output::notice(&format!("{} bytes were not written", self.link.unwritten())),
+            Err(_) if self.link.unwritten() > 0 => {
+                output::notice(&format!("{} bytes were not written", self.link.unwritten()));
+            }
+            Err(_) => {}
         }
         Ok(())
     }
@@ -543,13 +554,9 @@ async fn step(
     .await
 }
 
-/// What a program has done already.
-fn at_once(device: &mut VirtualDevice) -> Option<Result<Happened, PortError>> {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    match device.poll_happened(&mut cx) {
-        Poll::Ready(happened) => Some(happened),
-        Poll::Pending => None,
-    }
+/// What a program does next.
+async fn happened(device: &mut VirtualDevice) -> Result<Happened, PortError> {
+    poll_fn(|cx| device.poll_happened(cx)).await
 }
 
 #[cfg(test)]
