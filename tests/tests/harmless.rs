@@ -87,6 +87,14 @@ fn what_others_say_is_shown_and_not_obeyed() {
         (&["send", "FAIL"], 1),
         (&["send", "HANG"], 4),
         (&["ls"], 0),
+        (&["ask", "board0", "ID?", "--json"], 0),
+        (&["log", "board0", "--json"], 0),
+        (
+            &[
+                "watch", "board0", "--from", "start", "--lines", "3", "--json",
+            ],
+            0,
+        ),
         (&["info"], 0),
         (&["info", "board0"], 0),
         (&["info", "board1"], 0),

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use serde::Serialize;
 
-use crate::sanitize::{harmless, harmless_lines};
+use crate::sanitize::{harmless, harmless_json, harmless_lines};
 use crate::style::Style;
 
 /// Writes bytes to stdout as they are, at once.
@@ -33,9 +33,7 @@ pub(crate) fn reply(reply: &[u8]) -> io::Result<()> {
 
 /// Writes one line of JSON to stdout.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    bytes(&line)
+    line(&harmless_json(value)?)
 }
 
 /// Writes one line of text to stdout.

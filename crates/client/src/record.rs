@@ -10,7 +10,7 @@ use uartnet_proto::message::{Event, GapWhy};
 
 use crate::commands::watch::Timestamps;
 use crate::lines::Line;
-use crate::sanitize::harmless;
+use crate::sanitize::{harmless, harmless_json};
 use crate::style::Style;
 
 /// For whom records are.
@@ -230,7 +230,8 @@ fn utc(time: SystemTime) -> String {
 
 fn push_json(record: &impl Serialize, out: &mut Vec<u8>) {
     // These records have string keys and plain values only, so there is nothing serde_json could refuse.
-    if serde_json::to_writer(&mut *out, record).is_ok() {
+    if let Ok(json) = harmless_json(record) {
+        out.extend_from_slice(json.as_bytes());
         out.push(b'\n');
     }
 }

@@ -1,5 +1,7 @@
 //! Text of a board, made harmless for a terminal: nothing in it moves the cursor, recolours, or reorders what is shown.
 
+use serde::Serialize;
+
 /// The text with everything that a terminal would obey written as an escape: `\x1b`, `\r`, `\u{9b}`. Tabs stay; bytes that
 /// are not UTF-8 become `\xff`. Backslashes are not doubled, so that ordinary text stays as it is.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
@@ -30,6 +32,23 @@ pub(crate) fn harmless_lines(bytes: &[u8]) -> String {
         harmless(&line[..end.map_or(0, |end| end + 1)])
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A value as JSON on one line that a terminal can show: the same value as `serde_json` writes, which leaves DEL, the C1 controls
+/// and what reorders text as they are.
+pub(crate) fn harmless_json(value: &impl Serialize) -> serde_json::Result<String> {
+    let plain = serde_json::to_string(value)?;
+    let mut shown = String::with_capacity(plain.len());
+    for letter in plain.chars() {
+        // Such letters stand only in texts, and none of them needs two units of UTF-16.
+        match letter {
+            _ if letter == '\x7f' || is_unseen(letter) => {
+                shown.push_str(&format!("\\u{:04x}", letter as u32));
+            }
+            _ => shown.push(letter),
+        }
+    }
+    Ok(shown)
 }
 
 /// The C1 controls, and what changes the order or the lines of the text around it.
@@ -67,6 +86,14 @@ mod tests {
         ] {
             assert_eq!(harmless(bytes), shown);
         }
+    }
+
+    #[test]
+    fn json_stays_the_same_value() {
+        let text = "größer\u{1b}\u{9b}\u{7f}\u{202e}";
+        let json = harmless_json(&text).unwrap();
+        assert_eq!(json, "\"größer\\u001b\\u009b\\u007f\\u202e\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

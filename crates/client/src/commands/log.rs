@@ -13,7 +13,7 @@ use super::connect;
 use crate::cli::Common;
 use crate::exit::Exit;
 use crate::output;
-use crate::sanitize::harmless;
+use crate::sanitize::{harmless, harmless_json};
 
 /// How often it is asked whether there is more.
 const EVERY: Duration = Duration::from_millis(250);
@@ -130,7 +130,8 @@ impl Log {
                 record: &'a LogRecord,
             }
             let port = self.port.as_str();
-            serde_json::to_writer(&mut *out, &OfPort { port, record })?;
+            let json = harmless_json(&OfPort { port, record })?;
+            out.extend_from_slice(json.as_bytes());
             out.push(b'\n');
             return Ok(());
         }
