@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod interop;
 mod run;
+mod soak;
 mod test;
 mod tidy;
 
@@ -36,6 +37,8 @@ enum Task {
     Audit(audit::Options),
     /// Fuzz the targets of fuzz/ for some minutes each; needs a nightly compiler and cargo-fuzz
     Fuzz(fuzz::Options),
+    /// Let one gateway live through weeks in minutes, and check that nothing is wrong, stuck or grown in the end
+    Soak(soak::Options),
     /// Measure uartd beside a minimal relay and today's servers; or count the instructions of the pure parts
     Bench(bench::Options),
     /// Check what the documents and the sources claim of themselves, and run README's commands
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Interop(options) => interop::interop(&options),
         Task::Audit(options) => audit::audit(&options),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Soak(options) => soak::soak(&options),
         Task::Bench(options) => bench::bench(&options),
         Task::Tidy(options) => tidy::tidy(&options),
     };
