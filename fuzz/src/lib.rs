@@ -7,6 +7,7 @@
 mod choices;
 mod config;
 mod frames;
+mod hub;
 mod messages;
 mod rfc2217;
 mod spec;
@@ -14,6 +15,7 @@ mod telnet;
 
 pub use config::config;
 pub use frames::frames;
+pub use hub::hub;
 pub use messages::messages;
 pub use rfc2217::rfc2217;
 pub use spec::spec;
@@ -53,5 +55,9 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "config",
         run: config,
+    },
+    Target {
+        name: "hub",
+        run: hub,
     },
 ];

@@ -79,7 +79,8 @@ pub(crate) fn soak(options: &Options) -> Result<()> {
 /// What the gateway has of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Use {
-    /// Its proportional share of memory (PSS).
+    /// Its share of anonymous memory (PSS): what it has allocated. The pages of its program are shared with whatever else runs
+    /// of it at the moment, and say nothing about it.
     kib: u64,
     descriptors: usize,
 }
@@ -364,9 +365,9 @@ impl Soak {
         let memory = fs::read_to_string(process.join("smaps_rollup"))?;
         let pss = memory
             .lines()
-            .find_map(|line| line.strip_prefix("Pss:"))
+            .find_map(|line| line.strip_prefix("Pss_Anon:"))
             .and_then(|rest| rest.split_whitespace().next())
-            .context("the system does not tell PSS")?;
+            .context("the system does not tell PSS of anonymous memory")?;
         Ok(Use {
             kib: pss.parse()?,
             descriptors: fs::read_dir(process.join("fd"))?.count(),

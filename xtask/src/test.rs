@@ -83,6 +83,11 @@ const STEPS: &[Step] = &[
         command: || cargo(&["xtask", "audit", "--no-advisories"]),
     },
     Step {
+        name: "soak",
+        what: "nothing wrong, stuck or grown after some rounds of everything",
+        command: || cargo(&["xtask", "soak", "--rounds", "12"]),
+    },
+    Step {
         name: "tidy",
         what: "what the documents claim",
         command: || cargo(&["xtask", "tidy"]),

@@ -1,6 +1,8 @@
 //! A hub with a clock of its own, and short ways to speak to it.
 #![allow(dead_code, unreachable_pub)] // a module of several test programs, each of which uses a part of it
 
+pub mod model;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
