@@ -14,14 +14,18 @@ pub(crate) fn understood(data: &[u8]) -> Option<(Choices, Vec<u8>)> {
     let [seed, repeat, stream @ ..] = data else {
         return None;
     };
-    let choices = Choices {
-        state: u32::from(*seed) + 1,
-        one_by_one: *seed == 0,
-    };
-    Some((choices, stream.repeat(1 << (repeat % 8))))
+    Some((Choices::new(*seed), stream.repeat(1 << (repeat % 8))))
 }
 
 impl Choices {
+    /// Those of this seed.
+    pub(crate) fn new(seed: u8) -> Choices {
+        Choices {
+            state: u32::from(seed) + 1,
+            one_by_one: seed == 0,
+        }
+    }
+
     /// One of `count` possibilities, `0..count`.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         // xorshift: any sequence does that is the same each time.

@@ -10,6 +10,7 @@ mod frames;
 mod hub;
 mod messages;
 mod rfc2217;
+mod session;
 mod spec;
 mod telnet;
 
@@ -18,6 +19,7 @@ pub use frames::frames;
 pub use hub::hub;
 pub use messages::messages;
 pub use rfc2217::rfc2217;
+pub use session::session;
 pub use spec::spec;
 pub use telnet::telnet;
 
@@ -59,5 +61,9 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "hub",
         run: hub,
+    },
+    Target {
+        name: "session",
+        run: session,
     },
 ];

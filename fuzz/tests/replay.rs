@@ -64,7 +64,9 @@ macro_rules! replays {
     };
 }
 
-replays!(telnet, rfc2217, frames, messages, spec, config, hub);
+replays!(
+    telnet, rfc2217, frames, messages, spec, config, hub, session
+);
 
 #[test]
 fn every_target_has_a_replay_a_corpus_and_a_way_in_for_libfuzzer() {
