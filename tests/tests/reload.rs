@@ -170,6 +170,47 @@ fn whoever_used_what_is_gone_is_told() {
 }
 
 #[test]
+fn whoever_may_do_less_after_a_reload_is_shown_out_and_others_stay() {
+    let (native, raw) = (free_port(), free_port());
+    let file = |access: &str| {
+        let listen = |protocol: &str, address: SocketAddr, more: &str| {
+            format!(
+                "[[listen]]\nprotocol = \"{protocol}\"\naddress = \"{address}\"\nport = \"a\"\n{more}"
+            )
+        };
+        let access = format!("access = \"{access}\"\n");
+        let native = listen("uartnet", native, &access);
+        format!("{A}{native}{}", listen("raw", raw, &access))
+    };
+    let bench = Bench::start(&file("write"), 2);
+    let changes = |word: &str| {
+        format!("listener uartnet {native} changed: {word}\nlistener raw {raw} changed: {word}\n")
+    };
+    let mut elsewhere = bench.session();
+    let by_native = Session::open(native);
+    let mut by_raw = Peer::connect(raw);
+    by_raw.send("x");
+    by_raw.stream().read_exact(&mut [0]).unwrap();
+
+    bench.reloads(&file("read"), &changes("access"));
+    let said = by_native.end();
+    let last = said.last().unwrap();
+    assert_eq!(last["error"], "unauthorized", "{said:?}");
+    let why = "what may be done here without a credential has become less";
+    assert_eq!(last["message"], why);
+    by_raw.expect_end();
+
+    // Who may do no more than before stays, also when others may do more from now on.
+    let mut reader = Session::open(native);
+    bench.reloads(&file("admin"), &changes("access"));
+    bench.reloads(&file("read"), &changes("access"));
+    reader.request(json!({"open": "a"}));
+    let refused = reader.request(json!({"ask": "a", "command": "x"}));
+    assert_eq!(refused["error"], "forbidden", "{refused}");
+    elsewhere.request(json!({"open": "a", "mode": "write"}));
+}
+
+#[test]
 fn a_file_that_is_wrong_changes_nothing_and_says_what_check_says() {
     let mut bench = Bench::start(A, 0);
     let mut client = bench.session();

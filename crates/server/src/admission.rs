@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::access::{Arrival, Counts, Gate, Guarded, Identity, Origin, Visitor};
+use crate::access::{Arrival, Counts, Door, Gate, Guarded, Identity, Origin, Visitor};
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Ending, Stream};
 use crate::endpoint::Connection;
@@ -133,7 +133,13 @@ impl Admission {
     }
 
     /// A client has connected.
-    pub(crate) fn admit(self: &Rc<Self>, stream: Stream, offer: &Rc<Offer>, ending: &Ending) {
+    pub(crate) fn admit(
+        self: &Rc<Self>,
+        stream: Stream,
+        offer: &Rc<Offer>,
+        door: &Rc<Door>,
+        ending: &Ending,
+    ) {
         let peer = stream.peer();
         if let Err(error) = stream.tune(self.limits.get().dead_peer) {
             tracing::debug!(peer, %error, "a client left as it came");
@@ -182,9 +188,9 @@ impl Admission {
             account: Account::default(),
         };
         tracing::debug!(peer = record.peer, protocol = record.protocol, "connected");
-        let (offer, ending) = (offer.clone(), ending.clone());
+        let (offer, door, ending) = (offer.clone(), door.clone(), ending.clone());
         self.connections
-            .spawn_local(converse(stream, arrival, offer, ending, record));
+            .spawn_local(converse(stream, arrival, offer, door, ending, record));
     }
 
     fn refuse(
@@ -215,6 +221,7 @@ async fn converse(
     stream: Stream,
     mut arrival: Arrival,
     offer: Rc<Offer>,
+    door: Rc<Door>,
     ending: Ending,
     mut record: Record,
 ) {
@@ -243,6 +250,7 @@ async fn converse(
     };
     let nudge = Rc::<Nudge>::default();
     let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
+    door.enter(Instant::now(), &visitor);
     let connection = Connection {
         visitor: visitor.clone(),
         port: port.clone(),

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use uart_iface::{PortName, SpecError};
 use uartnet_hub::Epoch;
 
-use crate::access::{Audit, Clock, Event, Gate, Rules, TokenFileError, keep_fresh};
+use crate::access::{Audit, Clock, Door, Event, Gate, Rules, TokenFileError, keep_fresh};
 use crate::admission::{Admission, Limits, Offer};
 use crate::config::{
     Config, ConfigError, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, collide,
@@ -290,7 +290,13 @@ impl Daemon {
         self.change_ports(&plan, &new, &identities).await;
         self.change_listeners(&plan, &new, offers.into_iter().zip(bound), listening);
         self.config = new;
-        Ok(plan.sentences())
+        let changes = plan.sentences();
+        let event = Event::Reloaded { changes: &changes };
+        self.admission
+            .gate()
+            .audit()
+            .record(SystemTime::now(), &event);
+        Ok(changes)
     }
 
     /// Binds every listener that is new.
@@ -411,7 +417,9 @@ impl Daemon {
                     if !keys.is_empty() {
                         warn_insecure(self.admission.gate(), &offer.config);
                     }
+                    let access = offer.config.access;
                     listener.offer.replace(offer);
+                    listener.door.set_access(Instant::now(), access);
                     if keys.has("protocol") || keys.has("port") {
                         listening(&listener.listening());
                     }
@@ -549,6 +557,8 @@ struct RunningListener {
     socket: Weak<Bound>,
     /// What it offers to whoever comes next.
     offer: Rc<RefCell<Rc<Offer>>>,
+    /// What it permits without a credential, and to whom.
+    door: Rc<Door>,
     /// For it and whoever came by it.
     ending: Ending,
     /// The one task.
@@ -565,6 +575,7 @@ impl RunningListener {
         let running = RunningListener {
             address: listener.address().clone(),
             socket: Rc::downgrade(listener.socket()),
+            door: Rc::new(Door::new(offer.config.access)),
             offer: Rc::new(RefCell::new(offer)),
             ending: Ending {
                 stop: ending.stop.child_token(),
@@ -572,10 +583,11 @@ impl RunningListener {
             },
             accepting: TaskTracker::new(),
         };
-        let (offer, ending) = (running.offer.clone(), running.ending.clone());
+        let (offer, door) = (running.offer.clone(), running.door.clone());
+        let ending = running.ending.clone();
         running
             .accepting
-            .spawn_local(accept(listener, offer, admission.clone(), ending));
+            .spawn_local(accept(listener, offer, door, admission.clone(), ending));
         running.accepting.close();
         running
     }
@@ -609,12 +621,13 @@ impl RunningListener {
 async fn accept(
     mut listener: Listener,
     offer: Rc<RefCell<Rc<Offer>>>,
+    door: Rc<Door>,
     admission: Rc<Admission>,
     ending: Ending,
 ) {
     while let Some(stream) = ending.stop.run_until_cancelled(listener.accept()).await {
         let offer = offer.borrow().clone();
-        admission.admit(stream, &offer, &ending);
+        admission.admit(stream, &offer, &door, &ending);
     }
 }
 

@@ -80,6 +80,8 @@ pub enum Event<'a> {
     Started { version: &'a str },
     /// The daemon stops.
     Stopped,
+    /// Another configuration is in force.
+    Reloaded { changes: &'a [String] },
     /// A listener that lets anybody in from other machines, or carries secrets in the clear.
     Insecure { protocol: &'a str, address: &'a str },
     /// Somebody is in.

@@ -12,6 +12,7 @@
 
 mod audit;
 mod crowd;
+mod door;
 mod fresh;
 mod gate;
 mod guard;
@@ -24,6 +25,7 @@ mod visitor;
 pub use audit::{Audit, AuditTo, Event, Who};
 pub(crate) use crowd::Counts;
 pub use crowd::Origin;
+pub(crate) use door::Door;
 pub(crate) use fresh::keep_fresh;
 pub use gate::{Arrival, Clock, Crowded, Gate, GateCounters, Rules};
 pub use guard::Guarded;

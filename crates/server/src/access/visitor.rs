@@ -14,7 +14,7 @@ use uartnet_hub::{
 use super::audit::{Event, Who};
 use super::crowd::Origin;
 use super::gate::{Arrival, Gate, GateCounters, Place};
-use super::identity::{Grant, Identity};
+use super::identity::{Credential, Grant, Identity};
 use super::overseer::Overseer;
 use super::token::NotInForce;
 use crate::gateway::{ConnectionCounters, PortClient, PortHandle};
@@ -263,6 +263,19 @@ impl Visitor {
                 let left = expires.duration_since(date).unwrap_or_default();
                 now + left.min(LOOK_AT_DATE)
             })),
+        }
+    }
+
+    /// What is permitted without a credential where they came in.
+    pub(super) fn handle_door(&self, now: Instant, access: Option<Access>) {
+        let may_more = {
+            let identity = self.identity.borrow();
+            identity.credential == Credential::Anonymous && identity.grant.everywhere() > access
+        };
+        if may_more && !self.is_leaving() {
+            let why = "what may be done here without a credential has become less";
+            tracing::info!(peer = self.peer, "shown out: {why}");
+            self.show_out(now, why);
         }
     }
 
