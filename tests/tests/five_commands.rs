@@ -94,7 +94,11 @@ fn the_five_commands_give_a_token_that_can_watch_and_cannot_write() {
         assert_eq!(code, 0, "{stderr}");
     }
     // Who logged in may watch, and no more.
-    for write in ["ask board0 ID?", "set board0 --line 9600", "signal board0 dtr=off"] {
+    for write in [
+        "ask board0 ID?",
+        "set board0 --line 9600",
+        "signal board0 dtr=off",
+    ] {
         let (code, stdout, stderr) = run(home, &format!("uart --gateway {gateway} {write}"));
         assert!(code == 1 && stdout.is_empty(), "{write}: {code}, {stdout}");
         assert!(stderr.contains("(forbidden)"), "{write}: {stderr}");

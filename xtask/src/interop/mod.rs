@@ -11,6 +11,7 @@ mod miniterm;
 mod modbus;
 mod modbus_slave;
 mod needs;
+mod openssl;
 mod pipes;
 mod pyserial_board;
 mod pyserial_client;
@@ -74,6 +75,7 @@ const CASES: &[Case] = &[
     telnet_clients::TELNET,
     telnet_clients::GENSIOT,
     pipes::CASE,
+    openssl::CASE,
     lrzsz::CASE,
     modbus::CASE,
     ser2net::CASE,
