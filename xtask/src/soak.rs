@@ -18,7 +18,7 @@ use uartnet_tests::{
 use crate::run::output;
 
 /// Rounds before the first measurement: histories are full, logs have rotated, the allocator has what it needs.
-const WARM_UP: u64 = 8;
+const WARM_UP: u64 = 20;
 /// How much more memory the gateway may have in the end. Allocators do not give everything back; a leak of one connection
 /// or one history in each round is more than this within some minutes.
 const TOLERATED_KIB: u64 = 1024;
@@ -435,10 +435,10 @@ fn config(folder: &Path, round: u64) -> String {
         "[[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\nport = \"board0\"\n\
          [[listen]]\nprotocol = \"raw\"\naddress = \"127.0.0.1:0\"\nport = \"echo\"\n\
          [[listen]]\nprotocol = \"rfc2217\"\naddress = \"127.0.0.1:0\"\nport = \"echo\"\n\
-         [[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\nhistory = \"64KiB\"\n\
+         [[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\nhistory = \"4KiB\"\n\
          [[port]]\nname = \"echo\"\ndevice = \"sim:echo\"\nhistory = \"256KiB\"\n\
          [[port.log]]\npath = \"{folder}/logs/echo.log\"\nrotate_size = \"128KiB\"\nkeep_files = {KEPT_FILES}\nsync = \"never\"\n\
-         [[port]]\nname = \"plug\"\ndevice = \"pty:{folder}/plug\"\nhistory = \"64KiB\"\n\
+         [[port]]\nname = \"plug\"\ndevice = \"pty:{folder}/plug\"\nhistory = \"1KiB\"\n\
          [[port]]\nname = \"flaky\"\ndevice = \"sim:flaky?up=200ms&down=100ms\"\nhistory = \"{}KiB\"\n",
         8 + round % 8,
     );

@@ -85,7 +85,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "soak",
         what: "nothing wrong, stuck or grown after some rounds of everything",
-        command: || cargo(&["xtask", "soak", "--rounds", "12"]),
+        command: || cargo(&["xtask", "soak", "--rounds", "8"]),
     },
     Step {
         name: "tidy",
