@@ -7,13 +7,12 @@ mod recording;
 mod standoff;
 mod telling;
 
-use self::standoff::Standoff;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use uart_iface::{InputSignals, Purge};
 
+use self::standoff::Standoff;
 use crate::arbiter::Arbiter;
 use crate::ask::Asks;
 use crate::client::{Client, Closing, News, Wakes};
@@ -22,6 +21,7 @@ use crate::journal::{Happening, Journal};
 use crate::line_hold::LineHolds;
 use crate::reader::{self, Reader};
 use crate::sequencer::{Ended, Sequencer};
+use crate::slots::Slots;
 use crate::time::earlier;
 use crate::transmit::{Pacing, Turn, WriteQueue};
 use crate::typing::Typing;
@@ -76,7 +76,7 @@ pub struct Hub {
     can_pause: bool,
     history: History,
     journal: Journal,
-    clients: BTreeMap<ClientId, Client>,
+    clients: Slots<ClientId, Client>,
     wakes: Wakes,
     arbiter: Arbiter,
     writers: Writers,
@@ -130,7 +130,7 @@ impl Hub {
             can_pause: false,
             history: History::new(config.history),
             journal: Journal::default(),
-            clients: BTreeMap::new(),
+            clients: Slots::default(),
             wakes: Wakes::default(),
             arbiter: Arbiter::new(config.write, config.lease_idle),
             writers: Writers::default(),
@@ -293,7 +293,7 @@ impl Hub {
         self.journal.forget_before(self.history.start());
         let mut cut = Vec::new();
         let mut paused = false;
-        for (&id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             let Some(reader) = &mut client.reader else {
                 continue;
             };
@@ -369,7 +369,7 @@ impl Hub {
     /// Receive errors or a break happened.
     pub fn handle_errors(&mut self, now: Instant, errors: ReceiveErrors) {
         self.note(now, || Happening::Errors(errors));
-        for (&id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             if client.watches_errors && !client.is_cut() {
                 client.news.errors = client.news.errors.or(errors);
                 self.wakes.news(id, &mut client.wake);
@@ -392,7 +392,7 @@ impl Hub {
             (&self.asks, &self.sequencer, &self.writers, &self.clients);
         let busy = |id| {
             let writes = clients
-                .get(&id)
+                .get(id)
                 .is_some_and(|client| writers.has_queued(client.writer));
             writes || asks.has(id) || sequencer.has(id)
         };
@@ -423,7 +423,7 @@ impl Hub {
         self.sequencer.refuse_waiting(&refusal);
         self.settle(now);
         let end = self.history.end();
-        for (&id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             if matches!(client.closing, Closing::No) {
                 client.closing = Closing::Owed(end);
             }
@@ -436,7 +436,6 @@ impl Hub {
     /// A new client. The first thing it is told is the device's state, and who has the lease if somebody has.
     /// A [`Attach::writer`] name that is not 1 to 160 bytes, or of a client that may not write, is none.
     pub fn attach(&mut self, now: Instant, attach: Attach) -> Attached {
-        let id = ClientId(self.new_id());
         let Attach {
             label,
             access,
@@ -457,9 +456,28 @@ impl Hub {
         if let Some(reader) = &mut reader {
             reader.consider_stall(now, &self.history, self.can_pause);
         }
-        let (writer, split_off) = self.writers.attach(id, writer.as_deref(), access);
+        let end = Offset(self.history.end());
+        let offset = reader.as_ref().map_or(end, Reader::first);
+        let refuses = reader.as_ref().and_then(Reader::refuses_to_start);
+        let mut split_off = None;
+        let mut write_offset = 0;
+        let id = self.clients.insert(|id| {
+            let own;
+            (own, split_off) = self.writers.attach(id, writer.as_deref(), access);
+            write_offset = self.writers.write_offset(own);
+            let mut client = Client::new(label, access, reader, own);
+            client.news = News {
+                state: true,
+                lease: self.arbiter.holder().is_some(),
+                ..News::default()
+            };
+            if self.shutting_down {
+                client.closing = Closing::Owed(0);
+            }
+            client
+        });
         if let Some((displaced_id, own)) = split_off
-            && let Some(displaced) = self.clients.get_mut(&displaced_id)
+            && let Some(displaced) = self.clients.get_mut(displaced_id)
         {
             displaced.writer = own;
             displaced.taken_over = true;
@@ -469,20 +487,7 @@ impl Hub {
                 self.publish(|news, _| news.lease = true);
             }
         }
-        let end = Offset(self.history.end());
-        let offset = reader.as_ref().map_or(end, Reader::first);
-        let refuses = reader.as_ref().and_then(Reader::refuses_to_start);
-        let mut client = Client::new(label, access, reader, writer);
-        client.news = News {
-            state: true,
-            lease: self.arbiter.holder().is_some(),
-            ..News::default()
-        };
-        if self.shutting_down {
-            client.closing = Closing::Owed(0);
-        }
-        self.wakes.news(id, &mut client.wake);
-        self.clients.insert(id, client);
+        self.tell_clients([id]);
         if let Some(reason) = refuses {
             self.cut(now, id, reason);
         }
@@ -491,7 +496,7 @@ impl Hub {
             client: id,
             offset,
             end,
-            write_offset: self.writers.write_offset(writer),
+            write_offset,
         }
     }
 
@@ -503,7 +508,7 @@ impl Hub {
         self.asks.cancel_all(now, client);
         self.release_lease(now, client);
         self.settle(now);
-        if let Some(left) = self.clients.remove(&client) {
+        if let Some(left) = self.clients.remove(client) {
             let held = self.is_held();
             self.typing.left(left.writer);
             self.unstick_after(held, now);
@@ -518,7 +523,7 @@ impl Hub {
     /// told of no gap.
     pub fn skip_unread(&mut self, now: Instant, client: ClientId) {
         let end = self.history.end();
-        let client = self.clients.get_mut(&client);
+        let client = self.clients.get_mut(client);
         if let Some(reader) = client.and_then(|it| it.reader.as_mut()) {
             reader.skip_to(now, end);
         }
@@ -527,7 +532,7 @@ impl Hub {
 
     /// Whether this client is told of receive errors and breaks. At first it is not.
     pub fn watch_errors(&mut self, client: ClientId, on: bool) {
-        if let Some(client) = self.clients.get_mut(&client) {
+        if let Some(client) = self.clients.get_mut(client) {
             client.watches_errors = on;
         }
     }
@@ -642,7 +647,7 @@ impl Hub {
     pub fn poll_notice(&mut self, now: Instant, client: ClientId, limit: usize) -> Option<Notice> {
         let notice = self.next_notice(now, client, limit);
         if notice.is_none()
-            && let Some(client) = self.clients.get_mut(&client)
+            && let Some(client) = self.clients.get_mut(client)
         {
             client.wake.nothing_left();
         }
@@ -655,7 +660,7 @@ impl Hub {
         while let Some(id) = self.wakes.pop() {
             if self
                 .clients
-                .get_mut(&id)
+                .get_mut(id)
                 .is_some_and(|client| client.wake.popped())
             {
                 return Some(id);

@@ -27,6 +27,7 @@ mod reader;
 mod resync;
 mod right;
 mod sequencer;
+mod slots;
 mod step;
 mod time;
 mod transmit;

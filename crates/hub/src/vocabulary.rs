@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use uart_iface::{InputSignals, LineSettings, OutputSignals};
 
+use crate::slots::{Identity, slot};
+
 /// The absolute index of a byte received from the UART since the port's epoch began. The first byte is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset(pub u64);
@@ -18,6 +20,23 @@ pub struct Epoch(pub u64);
 /// One client of one port, from attach to detach. Never used again within an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
+
+impl ClientId {
+    /// A small number that no other client has which is attached to the port at the same time, for tables of clients.
+    pub fn slot(self) -> usize {
+        slot(self.0)
+    }
+}
+
+impl Identity for ClientId {
+    fn new(number: u64) -> ClientId {
+        ClientId(number)
+    }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// One ask of one port. Never used again within an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::slots::{Identity, Slots};
 use crate::{Access, ClientId, Notice};
 
 /// How many names without a client are remembered; the one unused for longest is forgotten first.
@@ -24,13 +25,22 @@ const NAME_LEN: usize = 160;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WriterId(u64);
 
+impl Identity for WriterId {
+    fn new(number: u64) -> WriterId {
+        WriterId(number)
+    }
+
+    fn number(self) -> u64 {
+        self.0
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Writers {
-    records: BTreeMap<WriterId, Writer>,
+    records: Slots<WriterId, Writer>,
     names: BTreeMap<String, WriterId>,
     /// Named records without a client, the one unused for longest first.
     unowned: VecDeque<WriterId>,
-    next_id: u64,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +86,7 @@ impl Writers {
             name.filter(|name| access >= Access::Write && (1..=NAME_LEN).contains(&name.len()));
         let known = name.and_then(|name| self.names.get(name)).copied();
         if let Some(id) = known
-            && let Some(record) = self.records.get_mut(&id)
+            && let Some(record) = self.records.get_mut(id)
         {
             let (before, at) = (record.owner.replace(client), record.accepted);
             let told = std::mem::take(&mut record.told);
@@ -93,18 +103,18 @@ impl Writers {
                     lost,
                     ..Writer::default()
                 };
-                (before, self.insert(own))
+                (before, self.records.insert(|_| own))
             });
             if let Some((_, own)) = split_off {
                 self.forget_earlier(id);
-                if let Some(record) = self.records.get_mut(&id) {
+                if let Some(record) = self.records.get_mut(id) {
                     record.earlier.push((own, at));
                 }
             }
             return (id, split_off);
         }
         let name = name.map(str::to_owned);
-        let id = self.insert(Writer {
+        let id = self.records.insert(|_| Writer {
             name: name.clone(),
             owner: Some(client),
             ..Writer::default()
@@ -117,7 +127,7 @@ impl Writers {
 
     /// The record's client left.
     pub(crate) fn detach(&mut self, id: WriterId) {
-        let Some(record) = self.records.get_mut(&id) else {
+        let Some(record) = self.records.get_mut(id) else {
             return;
         };
         record.owner = None;
@@ -127,42 +137,40 @@ impl Writers {
                 && let Some(forgotten) = self.unowned.pop_front()
                 && let Some(name) = self
                     .records
-                    .remove(&forgotten)
+                    .remove(forgotten)
                     .and_then(|record| record.name)
             {
                 self.names.remove(&name);
             }
         } else if record.queued == 0 {
-            self.records.remove(&id);
+            self.records.remove(id);
         }
     }
 
     /// The next write offset.
     pub(crate) fn write_offset(&self, id: WriterId) -> u64 {
-        self.records.get(&id).map_or(0, |record| record.accepted)
+        self.records.get(id).map_or(0, |record| record.accepted)
     }
 
     /// The clients that are told what becomes of this record's bytes.
     pub(crate) fn owners(&self, id: WriterId) -> Vec<ClientId> {
-        let Some(record) = self.records.get(&id) else {
+        let Some(record) = self.records.get(id) else {
             return Vec::new();
         };
         let earlier = record.earlier.iter().map(|(earlier, _)| earlier);
-        let records = earlier.filter_map(|earlier| self.records.get(earlier));
+        let records = earlier.filter_map(|&earlier| self.records.get(earlier));
         let owners = records.filter_map(|record| record.owner);
         record.owner.into_iter().chain(owners).collect()
     }
 
     /// Whether bytes of this record are queued.
     pub(crate) fn has_queued(&self, id: WriterId) -> bool {
-        self.records
-            .get(&id)
-            .is_some_and(|record| record.queued > 0)
+        self.records.get(id).is_some_and(|record| record.queued > 0)
     }
 
     /// `len` bytes were accepted and are queued as one write. Says the write offset of the first.
     pub(crate) fn accept(&mut self, id: WriterId, len: usize) -> u64 {
-        let Some(record) = self.records.get_mut(&id) else {
+        let Some(record) = self.records.get_mut(id) else {
             return 0;
         };
         record.queued += 1;
@@ -206,7 +214,7 @@ impl Writers {
     /// The next thing to tell the record's client, by write offset: whoever hears of a loss knows of all that is before it,
     /// should it hear no more.
     pub(crate) fn poll_notice(&mut self, id: WriterId) -> Option<Notice> {
-        let record = self.records.get_mut(&id)?;
+        let record = self.records.get_mut(id)?;
         let loss = record.lost.front().map_or(u64::MAX, |lost| lost.from);
         let up_to = record.taken.min(loss);
         if up_to > record.told {
@@ -226,20 +234,20 @@ impl Writers {
 
     /// How many losses its client has yet to be told.
     pub(crate) fn untold_losses(&self, id: WriterId) -> usize {
-        self.records.get(&id).map_or(0, |record| record.lost.len())
+        self.records.get(id).map_or(0, |record| record.lost.len())
     }
 
     /// The bytes up to this write offset are settled: of a record, and of those of its earlier clients that they concern,
     /// each with the write offset below which they do.
     fn each_concerned(&mut self, id: WriterId, up_to: u64, mut tell: impl FnMut(&mut Writer, u64)) {
         self.forget_earlier(id);
-        let Some(record) = self.records.get_mut(&id) else {
+        let Some(record) = self.records.get_mut(id) else {
             return;
         };
         record.settled = record.settled.max(up_to);
         tell(record, u64::MAX);
         for (earlier, limit) in record.earlier.clone() {
-            if let Some(earlier) = self.records.get_mut(&earlier) {
+            if let Some(earlier) = self.records.get_mut(earlier) {
                 tell(earlier, limit);
             }
         }
@@ -247,30 +255,23 @@ impl Writers {
 
     /// Drops earlier clients that have left, or whose bytes are all settled.
     fn forget_earlier(&mut self, id: WriterId) {
-        let Some(record) = self.records.get_mut(&id) else {
+        let Some(record) = self.records.get_mut(id) else {
             return;
         };
         let (settled, mut earlier) = (record.settled, std::mem::take(&mut record.earlier));
-        earlier.retain(|(earlier, limit)| settled < *limit && self.records.contains_key(earlier));
-        if let Some(record) = self.records.get_mut(&id) {
+        earlier.retain(|(earlier, limit)| settled < *limit && self.records.get(*earlier).is_some());
+        if let Some(record) = self.records.get_mut(id) {
             record.earlier = earlier;
         }
     }
 
-    fn insert(&mut self, record: Writer) -> WriterId {
-        let id = WriterId(self.next_id);
-        self.next_id += 1;
-        self.records.insert(id, record);
-        id
-    }
-
     fn finished(&mut self, id: WriterId) {
-        let Some(record) = self.records.get_mut(&id) else {
+        let Some(record) = self.records.get_mut(id) else {
             return;
         };
         record.queued = record.queued.saturating_sub(1);
         if record.queued == 0 && record.owner.is_none() && record.name.is_none() {
-            self.records.remove(&id);
+            self.records.remove(id);
         }
     }
 }

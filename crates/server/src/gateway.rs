@@ -5,7 +5,6 @@
 //! the port's task is kicked if the caller may have given it something to do. So nobody can forget to.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -168,7 +167,8 @@ pub struct PortHandle {
     /// The opened device, while its task is not at work on it.
     uart: RefCell<Option<Box<dyn Port>>>,
     hub: RefCell<Hub>,
-    clients: RefCell<HashMap<ClientId, Rc<Nudge>>>,
+    /// The bell of each client, by its [slot](ClientId::slot).
+    clients: RefCell<Vec<Option<Rc<Nudge>>>>,
     logs: RefCell<Vec<Rc<Log>>>,
     kick: Nudge,
     draining: Cell<bool>,
@@ -262,9 +262,12 @@ impl PortHandle {
     ) -> (PortClient, Attached) {
         let attached = self.with_hub(now, |hub| {
             let attached = hub.attach(now, attach);
-            self.clients
-                .borrow_mut()
-                .insert(attached.client, nudge.clone());
+            let mut clients = self.clients.borrow_mut();
+            let slot = attached.client.slot();
+            if slot >= clients.len() {
+                clients.resize(slot + 1, None);
+            }
+            clients[slot] = Some(nudge.clone());
             attached
         });
         (
@@ -406,7 +409,7 @@ impl PortHandle {
 
     fn wake_clients(&self, hub: &mut Hub) {
         while let Some(client) = hub.poll_wake() {
-            if let Some(nudge) = self.clients.borrow().get(&client) {
+            if let Some(Some(nudge)) = self.clients.borrow().get(client.slot()) {
                 nudge.ring();
             }
         }
@@ -514,7 +517,9 @@ impl PortClient {
 
 impl Drop for PortClient {
     fn drop(&mut self) {
-        self.port.clients.borrow_mut().remove(&self.id);
+        if let Some(nudge) = self.port.clients.borrow_mut().get_mut(self.id.slot()) {
+            *nudge = None;
+        }
         // A session may be dropped at any moment, without a clock; the newest time the port was told is good enough.
         let now = self.port.latest.get();
         self.port.with_hub(now, |hub| hub.detach(now, self.id));

@@ -57,20 +57,20 @@ pub(crate) struct Outcome {
     pub(crate) switched: Option<bool>,
 }
 
-/// The state of every option of one connection, 512 bytes.
+/// The state of every option of one connection. A table of all 256 on both sides would be half of what an idle connection
+/// weighs; the few that are not [`State::No`] are found as fast.
 #[derive(Clone)]
 pub(crate) struct Options {
     policy: Policy,
-    us: [State; 256],
-    him: [State; 256],
+    /// In no order; what is not here is off.
+    states: Vec<(Side, TelnetOption, State)>,
 }
 
 impl Options {
     pub(crate) fn new(policy: Policy) -> Options {
         Options {
             policy,
-            us: [State::No; 256],
-            him: [State::No; 256],
+            states: Vec::new(),
         }
     }
 
@@ -78,17 +78,14 @@ impl Options {
     pub(crate) fn is_on(&self, side: Side, option: TelnetOption) -> bool {
         // An option that we asked to end is still performed until the peer agrees.
         matches!(
-            self.states(side)[usize::from(option.0)],
+            self.state(side, option),
             State::Yes | State::WantNo | State::WantNoOpposite
         )
     }
 
     /// Whether a wish of ours about the option waits for the peer's answer.
     pub(crate) fn is_undecided(&self, side: Side, option: TelnetOption) -> bool {
-        !matches!(
-            self.states(side)[usize::from(option.0)],
-            State::No | State::Yes
-        )
+        !matches!(self.state(side, option), State::No | State::Yes)
     }
 
     /// The peer sent a verb.
@@ -104,9 +101,9 @@ impl Options {
             Side::Us => self.policy.us.contains(&option),
             Side::Him => self.policy.him.contains(&option),
         };
-        let state = self.state_mut(side, option);
+        let state = self.state(side, option);
         // RFC 1143 section 7, "upon receipt of WILL" and "upon receipt of WONT"; DO and DONT by symmetry.
-        let (next, send, switched) = match (*state, on) {
+        let (next, send, switched) = match (state, on) {
             (State::No, true) if allowed => (State::Yes, Some(true), Some(true)),
             (State::No, true) => (State::No, Some(false), None),
             (State::Yes, true) => (State::Yes, None, None),
@@ -121,7 +118,7 @@ impl Options {
             (State::WantNoOpposite, false) => (State::WantYes, Some(true), Some(false)),
             (State::WantYes | State::WantYesOpposite, false) => (State::No, None, None),
         };
-        *state = next;
+        self.set_state(side, option, next);
         Outcome {
             send: send.map(|on| verb_of(side, on)),
             switched,
@@ -137,15 +134,15 @@ impl Options {
         }
         let side = sides
             .into_iter()
-            .find(|side| *self.state_mut(*side, option) == State::WantYes)?;
-        *self.state_mut(side, option) = State::Yes;
+            .find(|side| self.state(*side, option) == State::WantYes)?;
+        self.set_state(side, option, State::Yes);
         Some(side)
     }
 
     /// We want an option on or off. Gives the verb to send, if any is needed now.
     pub(crate) fn want(&mut self, side: Side, option: TelnetOption, on: bool) -> Option<Verb> {
-        let state = self.state_mut(side, option);
-        let (next, send) = match (*state, on) {
+        let state = self.state(side, option);
+        let (next, send) = match (state, on) {
             (State::No, true) => (State::WantYes, Some(true)),
             (State::Yes, false) => (State::WantNo, Some(false)),
             (State::WantNo, true) => (State::WantNoOpposite, None),
@@ -154,23 +151,20 @@ impl Options {
             (State::WantYesOpposite, true) => (State::WantYes, None),
             (unchanged, _) => (unchanged, None),
         };
-        *state = next;
+        self.set_state(side, option, next);
         send.map(|on| verb_of(side, on))
     }
 
-    fn states(&self, side: Side) -> &[State; 256] {
-        match side {
-            Side::Us => &self.us,
-            Side::Him => &self.him,
-        }
+    fn state(&self, side: Side, option: TelnetOption) -> State {
+        let known = self.states.iter().find(|it| (it.0, it.1) == (side, option));
+        known.map_or(State::No, |it| it.2)
     }
 
-    fn state_mut(&mut self, side: Side, option: TelnetOption) -> &mut State {
-        let states = match side {
-            Side::Us => &mut self.us,
-            Side::Him => &mut self.him,
-        };
-        &mut states[usize::from(option.0)]
+    fn set_state(&mut self, side: Side, option: TelnetOption, state: State) {
+        self.states.retain(|it| (it.0, it.1) != (side, option));
+        if state != State::No {
+            self.states.push((side, option, state));
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Hub {
                     (Work::Act(_), Kind::HoldsLine, Some(before)) => {
                         self.line_holds.held(worked.client, line, before);
                         // It may have left before it had what it wanted.
-                        let client = self.clients.get(&worked.client);
+                        let client = self.clients.get(worked.client);
                         if client.is_none_or(Client::is_cut) {
                             self.give_line_back(worked.client);
                         }

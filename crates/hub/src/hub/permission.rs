@@ -13,7 +13,7 @@ impl Hub {
     pub(super) fn accepting(&self, client: ClientId) -> Result<&Client, Refusal> {
         let client = self
             .clients
-            .get(&client)
+            .get(client)
             .filter(|client| !client.is_cut())
             .ok_or(Refusal::NotAttached)?;
         if self.shutting_down {
@@ -118,7 +118,7 @@ impl Hub {
 
     /// Who does not read its replies gets no more of them.
     pub(super) fn check_unread(&self, client: ClientId) -> Result<(), Refusal> {
-        let unread = self.clients.get(&client).map_or(0, Client::unread_bytes);
+        let unread = self.clients.get(client).map_or(0, Client::unread_bytes);
         if unread > UNREAD_BYTES {
             return Err(Refusal::Busy {
                 what: "bytes of unread replies",
@@ -152,7 +152,7 @@ impl Hub {
     /// What this client is called; empty if it has left.
     pub fn label(&self, client: ClientId) -> String {
         self.clients
-            .get(&client)
+            .get(client)
             .map(|client| client.label.clone())
             .unwrap_or_default()
     }

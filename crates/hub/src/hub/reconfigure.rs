@@ -40,7 +40,7 @@ impl Hub {
         self.journal.forget_before(self.history.start());
         let (end, can_pause) = (self.history.end(), self.can_pause);
         let mut cut = Vec::new();
-        for (&id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             let Some(reader) = &mut client.reader else {
                 continue;
             };
@@ -71,7 +71,7 @@ impl Hub {
     /// This client is to leave: it gets [`crate::CloseReason::Shutdown`] after what it is still owed.
     pub fn dismiss(&mut self, _now: Instant, client: ClientId) {
         let end = self.history.end();
-        if let Some(it) = self.clients.get_mut(&client)
+        if let Some(it) = self.clients.get_mut(client)
             && matches!(it.closing, Closing::No)
         {
             it.closing = Closing::Owed(end);

@@ -49,7 +49,7 @@ impl Hub {
         let clients = &self.clients;
         self.journal.happened(now, end, || Happening::Asked {
             client: clients
-                .get(&client)
+                .get(client)
                 .map(|client| client.label.clone())
                 .unwrap_or_default(),
             end: AskEnd::of(outcome),

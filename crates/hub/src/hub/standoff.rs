@@ -105,7 +105,7 @@ impl Hub {
 
     fn tell_turn(&mut self, clients: impl IntoIterator<Item = ClientId>) {
         for id in clients {
-            if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.is_cut()) {
+            if let Some(client) = self.clients.get_mut(id).filter(|client| !client.is_cut()) {
                 client.news.ask_turn = true;
                 self.wakes.news(id, &mut client.wake);
             }

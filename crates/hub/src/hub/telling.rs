@@ -27,14 +27,14 @@ impl Hub {
         } else {
             CloseReason::Shutdown
         };
-        let client = self.clients.get_mut(&id)?;
+        let client = self.clients.get_mut(id)?;
         if let Some(end) = client.pop_end() {
             return Some(end);
         }
         if let Some(news) = self.next_news(id) {
             return Some(news);
         }
-        let client = self.clients.get_mut(&id)?;
+        let client = self.clients.get_mut(id)?;
         if matches!(client.closing, Closing::Told) {
             return None;
         }
@@ -81,7 +81,7 @@ impl Hub {
     }
 
     pub(super) fn next_news(&mut self, id: ClientId) -> Option<Notice> {
-        let news = &mut self.clients.get_mut(&id)?.news;
+        let news = &mut self.clients.get_mut(id)?.news;
         if news.state {
             // The state says line settings and signals as well.
             *news = News {
@@ -130,7 +130,7 @@ impl Hub {
 
     /// Notes news for every client and wakes those who got some. `note` is told whether the client is a reader.
     pub(super) fn publish(&mut self, note: impl Fn(&mut News, bool)) {
-        for (&id, client) in &mut self.clients {
+        for (id, client) in self.clients.iter_mut() {
             if client.is_cut() {
                 continue;
             }
@@ -182,7 +182,7 @@ impl Hub {
 
     pub(super) fn tell_clients(&mut self, clients: impl IntoIterator<Item = ClientId>) {
         for id in clients {
-            if let Some(client) = self.clients.get_mut(&id) {
+            if let Some(client) = self.clients.get_mut(id) {
                 self.wakes.news(id, &mut client.wake);
             }
         }
@@ -193,7 +193,7 @@ impl Hub {
             return;
         }
         for id in self.wakes.take_for_room() {
-            if let Some(client) = self.clients.get_mut(&id) {
+            if let Some(client) = self.clients.get_mut(id) {
                 self.wakes.room(id, &mut client.wake);
             }
         }
@@ -244,7 +244,7 @@ impl Hub {
     }
 
     pub(super) fn end(&mut self, now: Instant, id: ClientId, end: Notice) {
-        let Some(client) = self.clients.get_mut(&id) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         client.push_end(end);
@@ -264,7 +264,7 @@ impl Hub {
             self.asks.cancel_all(now, id);
             self.settle(now);
         }
-        if let Some(client) = self.clients.get_mut(&id).filter(|client| !client.is_cut()) {
+        if let Some(client) = self.clients.get_mut(id).filter(|client| !client.is_cut()) {
             if unread {
                 client.forget_ends();
             }
