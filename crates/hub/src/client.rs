@@ -26,10 +26,15 @@ pub(crate) struct Client {
     pub(crate) taken_over: bool,
     /// Whether it is told of receive errors.
     pub(crate) watches_errors: bool,
-    /// The ends of its asks and control operations.
-    ends: VecDeque<Notice>,
+    /// The ends of its asks and control operations. Most clients, which only read, never have any.
+    ends: Option<Box<Ends>>,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    notices: VecDeque<Notice>,
     /// How many bytes of replies are in there.
-    unread_bytes: usize,
+    bytes: usize,
 }
 
 /// What changed and was not told. Only the newest state is told, so there is nothing to keep but that it changed.
@@ -72,8 +77,7 @@ impl Client {
             wake: Wake::default(),
             taken_over: false,
             watches_errors: false,
-            ends: VecDeque::new(),
-            unread_bytes: 0,
+            ends: None,
         }
     }
 
@@ -85,31 +89,32 @@ impl Client {
     /// Something it asked for has ended. Once it is cut off it is told no more ends, or they could pile up.
     pub(crate) fn push_end(&mut self, end: Notice) {
         if !self.is_cut() {
-            self.unread_bytes += reply_len(&end);
-            self.ends.push_back(end);
+            let ends = self.ends.get_or_insert_default();
+            ends.bytes += reply_len(&end);
+            ends.notices.push_back(end);
         }
     }
 
     pub(crate) fn pop_end(&mut self) -> Option<Notice> {
-        let end = self.ends.pop_front()?;
-        self.unread_bytes -= reply_len(&end);
+        let ends = self.ends.as_mut()?;
+        let end = ends.notices.pop_front()?;
+        ends.bytes -= reply_len(&end);
         Some(end)
     }
 
     /// How many ends it was not told.
     pub(crate) fn unread(&self) -> usize {
-        self.ends.len()
+        self.ends.as_ref().map_or(0, |ends| ends.notices.len())
     }
 
     /// How many bytes of replies it was not told.
     pub(crate) fn unread_bytes(&self) -> usize {
-        self.unread_bytes
+        self.ends.as_ref().map_or(0, |ends| ends.bytes)
     }
 
     /// Forgets every end it was not told.
     pub(crate) fn forget_ends(&mut self) {
-        self.ends = VecDeque::new();
-        self.unread_bytes = 0;
+        self.ends = None;
     }
 }
 

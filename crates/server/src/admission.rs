@@ -2,12 +2,15 @@
 //! is, its session. What is said in it is the endpoint's, how it is carried is `conn_task`'s.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::access::{Arrival, Counts, Door, Gate, Guarded, Identity, Origin, Visitor};
 use crate::config::ListenerConfig;
-use crate::conn_task::{self, Account, Ending, Stream};
+use crate::conn_task::{self, Account, Bells, Serving, Stream};
 use crate::endpoint::Connection;
 use crate::nudge::Nudge;
 use crate::tls::{LiveTls, shake_hands};
@@ -138,17 +141,17 @@ impl Admission {
         stream: Stream,
         offer: &Rc<Offer>,
         door: &Rc<Door>,
-        ending: &Ending,
+        bells: &Rc<Bells>,
     ) {
-        let peer = stream.peer();
+        let peer: Rc<str> = stream.peer().into();
         if let Err(error) = stream.tune(self.limits.get().dead_peer) {
-            tracing::debug!(peer, %error, "a client left as it came");
+            tracing::debug!(peer = &*peer, %error, "a client left as it came");
             return;
         }
         let limit = self.limits.get().connections;
         if self.served.get() >= limit {
             let why = format!("all {limit} connections of this gateway are in use");
-            return self.refuse(stream, offer, &peer, &why, ending.clone());
+            return self.refuse(stream, offer, &peer, &why, bells);
         }
         let origin = Origin::of(stream.address());
         let seat = match Seat::new(self, origin) {
@@ -157,7 +160,7 @@ impl Admission {
                 let why = format!(
                     "{count} connections of this address are in use, and it may have no more"
                 );
-                return self.refuse(stream, offer, &peer, &why, ending.clone());
+                return self.refuse(stream, offer, &peer, &why, bells);
             }
         };
         let endpoint = offer.config.endpoint;
@@ -176,21 +179,21 @@ impl Admission {
             Ok(arrival) => arrival,
             Err(crowded) => {
                 let why = crowded.to_string();
-                return self.refuse(stream, offer, &peer, &why, ending.clone());
+                return self.refuse(stream, offer, &peer, &why, bells);
             }
         };
         self.gate.gateway().connections().accepted();
-        let record = Record {
-            served: Counted::new(self, |admission| &admission.served),
+        let protocol = endpoint.name();
+        tracing::debug!(peer = &*peer, protocol, "connected");
+        let served = Counted::new(self, |admission| &admission.served);
+        let opening = open(stream, arrival, offer.clone(), door.clone(), bells.clone());
+        self.connections.spawn_local(Conversation {
+            stage: Stage::Opening(Box::pin(opening)),
+            served,
             _seat: seat,
-            protocol: offer.config.endpoint.name(),
+            protocol,
             peer,
-            account: Account::default(),
-        };
-        tracing::debug!(peer = record.peer, protocol = record.protocol, "connected");
-        let (offer, door, ending) = (offer.clone(), door.clone(), ending.clone());
-        self.connections
-            .spawn_local(converse(stream, arrival, offer, door, ending, record));
+        });
     }
 
     fn refuse(
@@ -199,7 +202,7 @@ impl Admission {
         offer: &Offer,
         peer: &str,
         why: &str,
-        ending: Ending,
+        bells: &Bells,
     ) {
         tracing::warn!(peer, "refused: {why}");
         self.gate.gateway().connections().refused();
@@ -209,6 +212,7 @@ impl Admission {
         }
         let answer = offer.config.endpoint.busy(why);
         let refused = Counted::new(self, |admission| &admission.refused);
+        let ending = bells.ending().clone();
         self.connections.spawn_local(async move {
             conn_task::refuse(stream, answer, ending).await;
             drop(refused);
@@ -216,15 +220,51 @@ impl Admission {
     }
 }
 
-/// All there is to one admitted client, from who it is to its end.
-async fn converse(
+/// All there is to one admitted client, from who it is to its end. Before it is served there is more to it than after, so
+/// that is in a box.
+struct Conversation {
+    stage: Stage,
+    served: Counted,
+    /// Held for its end.
+    _seat: Seat,
+    protocol: &'static str,
+    peer: Rc<str>,
+}
+
+enum Stage {
+    /// It comes to nothing if hands cannot be shaken.
+    Opening(Pin<Box<dyn Future<Output = Option<Serving<Guarded>>>>>),
+    Serving(Serving<Guarded>),
+}
+
+impl Future for Conversation {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let conversation = self.get_mut();
+        if let Stage::Opening(opening) = &mut conversation.stage {
+            let Some(serving) = ready!(opening.as_mut().poll(cx)) else {
+                return Poll::Ready(());
+            };
+            conversation.stage = Stage::Serving(serving);
+        }
+        if let Stage::Serving(serving) = &mut conversation.stage
+            && let Err(error) = ready!(Pin::new(serving).poll(cx))
+        {
+            tracing::debug!(peer = &*conversation.peer, %error, "connection lost");
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Who it is, and what is spoken with it.
+async fn open(
     stream: Stream,
     mut arrival: Arrival,
     offer: Rc<Offer>,
     door: Rc<Door>,
-    ending: Ending,
-    mut record: Record,
-) {
+    bells: Rc<Bells>,
+) -> Option<Serving<Guarded>> {
     let ListenerConfig {
         endpoint,
         port,
@@ -234,13 +274,14 @@ async fn converse(
     let stream = match (stream, &offer.tls) {
         (Stream::Tcp(stream), Some(tls)) => {
             let shaking = shake_hands(stream, tls, arrival.deadline());
-            match ending.stop.run_until_cancelled(shaking).await {
-                None => return,
+            match bells.ending().stop.run_until_cancelled(shaking).await {
+                None => return None,
                 Some(Err(why)) => {
-                    return arrival.handle_no_handshake(Instant::now(), &why.to_string());
+                    arrival.handle_no_handshake(Instant::now(), &why.to_string());
+                    return None;
                 }
                 Some(Ok(shaken)) => {
-                    tracing::debug!(peer = record.peer, certificate = ?shaken.subject, "hands shaken");
+                    tracing::debug!(peer = arrival.peer(), certificate = ?shaken.subject, "hands shaken");
                     arrival.identify(Identity::anonymous(offer.config.access));
                     Stream::Tls(shaken.stream)
                 }
@@ -257,11 +298,8 @@ async fn converse(
         options: options.clone(),
     };
     let session = endpoint.session(Instant::now(), connection);
-    let session = Box::new(Guarded::new(visitor, session));
-    let end = conn_task::serve(stream, session, nudge, ending, &mut record.account).await;
-    if let Err(error) = end {
-        tracing::debug!(peer = record.peer, %error, "connection lost");
-    }
+    let session = Guarded::new(visitor, session);
+    Some(Serving::new(stream, session, nudge, bells))
 }
 
 /// One of a counted kind, for as long as it lives; also when its task panics.
@@ -311,25 +349,19 @@ impl Drop for Seat {
     }
 }
 
-/// What is told of a connection when it is over, however it ends.
-struct Record {
-    served: Counted,
-    /// Held for its end.
-    _seat: Seat,
-    protocol: &'static str,
-    peer: String,
-    account: Account,
-}
-
-impl Drop for Record {
+impl Drop for Conversation {
+    /// It is told when it is over, however it ends.
     fn drop(&mut self) {
         let Account {
             received,
             sent,
             unsent,
             cut,
-        } = self.account;
-        let (peer, protocol) = (&self.peer, self.protocol);
+        } = match &self.stage {
+            Stage::Opening(_) => Account::default(),
+            Stage::Serving(serving) => serving.account(),
+        };
+        let (peer, protocol) = (&*self.peer, self.protocol);
         if std::thread::panicking() {
             tracing::error!(
                 peer,

@@ -1,11 +1,12 @@
 //! The one place that awaits a client's socket: it carries bytes between it and a session, and closes it properly.
 //! What the bytes mean is the session's business.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown as Half};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,9 @@ use bytes::Bytes;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::{Finish, Output, Session};
 use crate::nudge::Nudge;
@@ -57,6 +59,18 @@ pub(crate) struct Ending {
     pub(crate) cut: CancellationToken,
 }
 
+/// How the connections of one listener learn that they are to end: one task waits for all of them and rings their nudges.
+/// Two waits in each of them would be a third of what an idle connection weighs.
+#[derive(Debug)]
+pub(crate) struct Bells {
+    ending: Ending,
+    stopped: Cell<bool>,
+    cut: Cell<bool>,
+    /// Whether there is a task that waits.
+    watched: Cell<bool>,
+    nudges: RefCell<Vec<Weak<Nudge>>>,
+}
+
 /// How a connection went, for the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Account {
@@ -70,58 +84,162 @@ pub(crate) struct Account {
     pub(crate) cut: bool,
 }
 
-/// Serves one connection until it is over.
+impl Bells {
+    /// Nobody is there yet.
+    pub(crate) fn new(ending: Ending) -> Bells {
+        Bells {
+            ending,
+            stopped: Cell::new(false),
+            cut: Cell::new(false),
+            watched: Cell::new(false),
+            nudges: RefCell::default(),
+        }
+    }
+
+    /// What is waited for.
+    pub(crate) fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    fn enter(self: &Rc<Self>, nudge: &Rc<Nudge>) {
+        if !self.watched.replace(true) {
+            spawn_local(self.clone().watch());
+        }
+        let mut nudges = self.nudges.borrow_mut();
+        // Before it would grow, and so not for each who comes.
+        if nudges.len() == nudges.capacity() {
+            nudges.retain(|nudge| nudge.strong_count() > 0);
+        }
+        nudges.push(Rc::downgrade(nudge));
+    }
+
+    async fn watch(self: Rc<Self>) {
+        let Ending { stop, cut } = &self.ending;
+        // A daemon that is cut stops, too.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = cut.cancelled() => {}
+        }
+        self.stopped.set(stop.is_cancelled());
+        self.ring();
+        cut.cancelled().await;
+        self.cut.set(true);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        let nudges = self.nudges.borrow();
+        nudges
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|nudge| nudge.ring());
+    }
+}
+
+/// Serves one connection until it is over, or says what the operating system said when it broke.
 ///
-/// # Errors
-/// What the operating system said when the connection broke.
-pub(crate) async fn serve(
-    stream: Stream,
-    session: Box<dyn Session>,
-    nudge: Rc<Nudge>,
-    ending: Ending,
-    account: &mut Account,
-) -> io::Result<()> {
-    let mut connection = Connection {
-        stream,
-        session,
-        nudge,
-        account,
-        output: Output::new(),
-        alarm: Alarm::default(),
-        ended: false,
-        broken: None,
-        give_up: None,
-        stop: Some(Box::pin(ending.stop.cancelled_owned())),
-    };
-    let served = ending
-        .cut
-        .run_until_cancelled(poll_fn(|cx| connection.poll(cx)))
-        .await;
-    let Some(served) = served else {
-        connection.account.cut = true;
-        connection.account.unsent = connection.output.len() as u64;
-        return Ok(());
-    };
-    if let Some(error) = connection.broken {
-        return Err(error);
-    }
-    if served == Finish::Linger {
-        let Connection {
+/// It is a future of its own and no `async fn`, which would keep twice what it is given; and what a connection rarely has
+/// is in a box, because an idle one is hardly more than this.
+pub(crate) struct Serving<S> {
+    stage: Stage<S>,
+    account: Account,
+    bells: Rc<Bells>,
+}
+
+enum Stage<S> {
+    Talking(Connection<S>),
+    /// What there is to do once the session is over. Says how many more bytes were received.
+    Closing(Pin<Box<dyn Future<Output = (io::Result<()>, u64)>>>),
+    Over,
+}
+
+impl<S: Session> Serving<S> {
+    /// This conversation, over this socket.
+    pub(crate) fn new(
+        stream: Stream,
+        session: S,
+        nudge: Rc<Nudge>,
+        bells: Rc<Bells>,
+    ) -> Serving<S> {
+        bells.enter(&nudge);
+        let connection = Connection {
             stream,
-            account,
             session,
-            ..
-        } = connection;
-        drop(session); // it leaves its ports before this last second, not after
-        return ending
-            .cut
-            .run_until_cancelled(linger(stream, account))
-            .await
-            .unwrap_or(Ok(()));
+            nudge,
+            output: None,
+            alarm: Alarm::default(),
+            ended: false,
+            stopped: false,
+            broken: None,
+        };
+        Serving {
+            stage: Stage::Talking(connection),
+            account: Account::default(),
+            bells,
+        }
     }
-    // Dropping the socket would do, but says nothing when the client has gone before.
-    let end = connection.stream.end();
-    ending.cut.run_until_cancelled(end).await.unwrap_or(Ok(()))
+
+    /// How it went so far.
+    pub(crate) fn account(&self) -> Account {
+        self.account
+    }
+}
+
+impl<S: Session + Unpin> Future for Serving<S> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Serving {
+            stage,
+            account,
+            bells,
+        } = self.get_mut();
+        loop {
+            let finish = match stage {
+                Stage::Talking(connection) if bells.cut.get() => {
+                    account.cut = true;
+                    account.unsent = connection.output.as_ref().map_or(0, |it| it.len() as u64);
+                    *stage = Stage::Over;
+                    return Poll::Ready(Ok(()));
+                }
+                Stage::Talking(connection) => {
+                    ready!(connection.poll(cx, account, bells.stopped.get()))
+                }
+                Stage::Closing(closing) => {
+                    let (closed, received) = ready!(closing.as_mut().poll(cx));
+                    account.received += received;
+                    *stage = Stage::Over;
+                    return Poll::Ready(closed);
+                }
+                Stage::Over => return Poll::Ready(Ok(())),
+            };
+            // The session leaves its ports here, before the last second and not after.
+            let Stage::Talking(Connection { stream, broken, .. }) =
+                std::mem::replace(stage, Stage::Over)
+            else {
+                continue;
+            };
+            if let Some(broken) = broken {
+                return Poll::Ready(Err(broken.error));
+            }
+            let cut = bells.ending.cut.clone();
+            *stage = Stage::Closing(Box::pin(async move {
+                let mut received = 0;
+                let closed = cut
+                    .run_until_cancelled(close(stream, finish, &mut received))
+                    .await;
+                (closed.unwrap_or(Ok(())), received)
+            }));
+        }
+    }
+}
+
+async fn close(mut stream: Stream, finish: Finish, received: &mut u64) -> io::Result<()> {
+    match finish {
+        Finish::Linger => linger(stream, received).await,
+        // Dropping the socket would do, but says nothing when the client has gone before.
+        Finish::Close => stream.end().await,
+    }
 }
 
 /// Tells a client that it cannot be served, and closes.
@@ -130,7 +248,7 @@ pub(crate) async fn refuse(mut stream: Stream, answer: Bytes, ending: Ending) {
     output.push_shared(answer);
     let say = async {
         poll_fn(|cx| stream.poll_flush_output(cx, &mut output)).await?;
-        linger(stream, &mut Account::default()).await
+        linger(stream, &mut 0).await
     };
     let said = ending.cut.run_until_cancelled(say).await.unwrap_or(Ok(()));
     if let Err(error) = said {
@@ -138,23 +256,57 @@ pub(crate) async fn refuse(mut stream: Stream, answer: Bytes, ending: Ending) {
     }
 }
 
-struct Connection<'a> {
+struct Connection<S> {
     stream: Stream,
-    session: Box<dyn Session>,
+    session: S,
     nudge: Rc<Nudge>,
-    account: &'a mut Account,
-    output: Output,
+    /// What the socket has not taken, if there is any.
+    output: Option<Box<Output>>,
     alarm: Alarm,
     /// The client has shut down its sending half.
     ended: bool,
-    /// The socket takes nothing more: the client is gone, or going. What it sent before is still read and carried out.
-    broken: Option<io::Error>,
-    /// Until when what it sent is still read then.
-    give_up: Option<Instant>,
-    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// The session was told to stop.
+    stopped: bool,
+    broken: Option<Box<Broken>>,
 }
 
-impl Connection<'_> {
+/// The socket takes nothing more: the client is gone, or going. What it sent before is still read and carried out.
+struct Broken {
+    error: io::Error,
+    /// Until when what it sent is still read.
+    give_up: Instant,
+}
+
+/// A connection that is polled, with what it has only meanwhile.
+struct Round<'a, S> {
+    connection: &'a mut Connection<S>,
+    account: &'a mut Account,
+    output: Output,
+}
+
+impl<S: Session> Connection<S> {
+    fn poll(&mut self, cx: &mut Context<'_>, account: &mut Account, stop: bool) -> Poll<Finish> {
+        self.nudge.awake();
+        if stop && !self.stopped {
+            self.stopped = true;
+            self.session.handle_stop(Instant::now());
+        }
+        let output = self.output.take().map_or_else(Output::new, |it| *it);
+        let mut round = Round {
+            connection: self,
+            account,
+            output,
+        };
+        let polled = round.poll(cx);
+        let output = round.output;
+        if !output.is_empty() {
+            self.output = Some(Box::new(output));
+        }
+        polled
+    }
+}
+
+impl<S: Session> Round<'_, S> {
     /// One turn. First whether to stop, then output, input, and time, because both may have moved the session's timeout;
     /// again until none of them moves.
     ///
@@ -163,24 +315,17 @@ impl Connection<'_> {
     /// offset in the hub. Input is read only if the session wants it, so a client that writes faster than the UART
     /// feels it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
-        self.nudge.awake();
-        if let Some(stop) = &mut self.stop
-            && stop.as_mut().poll(cx).is_ready()
-        {
-            self.stop = None;
-            self.session.handle_stop(Instant::now());
-        }
         for _ in 0..ROUNDS_A_TURN {
-            self.nudge.take();
+            self.connection.nudge.take();
             let flushed = self.write(cx);
             if flushed.is_ready()
-                && let Some(finish) = self.session.finished()
+                && let Some(finish) = self.connection.session.finished()
             {
                 return Poll::Ready(finish);
             }
             let read = self.read(cx);
             let timed = self.time(cx);
-            if read.is_pending() && timed.is_pending() && !self.nudge.poll(cx) {
+            if read.is_pending() && timed.is_pending() && !self.connection.nudge.poll(cx) {
                 return Poll::Pending;
             }
         }
@@ -192,13 +337,18 @@ impl Connection<'_> {
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let before = self.output.len();
-            let flushed = self.stream.poll_flush_output(cx, &mut self.output);
+            let flushed = self
+                .connection
+                .stream
+                .poll_flush_output(cx, &mut self.output);
             self.account.sent += (before - self.output.len()) as u64;
             if let Err(error) = ready!(flushed) {
                 self.handle_broken(error);
             }
-            self.session.poll_output(Instant::now(), &mut self.output);
-            if self.broken.is_some() {
+            self.connection
+                .session
+                .poll_output(Instant::now(), &mut self.output);
+            if self.connection.broken.is_some() {
                 self.account.unsent += self.output.take().len() as u64;
             }
             if self.output.is_empty() {
@@ -209,17 +359,17 @@ impl Connection<'_> {
 
     /// Ready when something was read.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ended || !self.session.wants_input() {
+        if self.connection.ended || !self.connection.session.wants_input() {
             return Poll::Pending;
         }
         with_scratch(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            let read = ready!(self.stream.poll_read(cx, &mut buffer));
+            let read = ready!(self.connection.stream.poll_read(cx, &mut buffer));
             let now = Instant::now();
             match read {
                 Ok(()) if !buffer.filled().is_empty() => {
                     self.account.received += buffer.filled().len() as u64;
-                    self.session.handle_input(now, buffer.filled());
+                    self.connection.session.handle_input(now, buffer.filled());
                 }
                 Ok(()) => self.handle_end_of_input(now),
                 Err(error) => {
@@ -233,9 +383,16 @@ impl Connection<'_> {
 
     /// Ready when the session's time, or that of a broken connection, had come.
     fn time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let give_up = self.give_up.filter(|_| !self.ended);
-        let timeouts = [self.session.poll_timeout(), give_up];
-        if !self.alarm.poll(cx, timeouts.into_iter().flatten().min()) {
+        let broken = self.connection.broken.as_ref();
+        let give_up = broken
+            .filter(|_| !self.connection.ended)
+            .map(|it| it.give_up);
+        let timeouts = [self.connection.session.poll_timeout(), give_up];
+        if !self
+            .connection
+            .alarm
+            .poll(cx, timeouts.into_iter().flatten().min())
+        {
             return Poll::Pending;
         }
         self.handle_timeout(Instant::now());
@@ -243,17 +400,18 @@ impl Connection<'_> {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.session.handle_timeout(now);
-        if self.give_up.is_some_and(|at| at <= now) && !self.ended {
+        self.connection.session.handle_timeout(now);
+        let broken = self.connection.broken.as_ref();
+        if broken.is_some_and(|it| it.give_up <= now) && !self.connection.ended {
             self.handle_end_of_input(now);
         }
     }
 
     fn handle_end_of_input(&mut self, now: Instant) {
-        self.ended = true;
-        self.session.handle_end_of_input(now);
-        if self.broken.is_some() {
-            self.session.handle_gone(now);
+        self.connection.ended = true;
+        self.connection.session.handle_end_of_input(now);
+        if self.connection.broken.is_some() {
+            self.connection.session.handle_gone(now);
         }
     }
 
@@ -261,12 +419,14 @@ impl Connection<'_> {
     /// can still be read.
     fn handle_broken(&mut self, error: io::Error) {
         self.account.unsent += self.output.take().len() as u64;
-        if self.broken.is_none() {
+        if self.connection.broken.is_none() {
             let now = Instant::now();
-            self.broken = Some(error);
-            self.give_up = Some(now + AFTER_BREAK);
-            if self.ended {
-                self.session.handle_gone(now);
+            self.connection.broken = Some(Box::new(Broken {
+                error,
+                give_up: now + AFTER_BREAK,
+            }));
+            if self.connection.ended {
+                self.connection.session.handle_gone(now);
             }
         }
     }
@@ -274,7 +434,7 @@ impl Connection<'_> {
 
 /// Shuts the sending half down, then reads and discards for a while: closing with unread input makes TCP take back what
 /// is still on its way to the client.
-async fn linger(mut stream: Stream, account: &mut Account) -> io::Result<()> {
+async fn linger(mut stream: Stream, received: &mut u64) -> io::Result<()> {
     stream.end().await?;
     let mut left = LINGER_BYTES;
     let discard = poll_fn(|cx| {
@@ -287,7 +447,7 @@ async fn linger(mut stream: Stream, account: &mut Account) -> io::Result<()> {
             match ready!(count)? {
                 0 => break,
                 count => {
-                    account.received += count as u64;
+                    *received += count as u64;
                     left = left.saturating_sub(count);
                 }
             }
@@ -426,6 +586,8 @@ fn keepalive(dead_peer: Duration) -> TcpKeepalive {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::LocalSet;
+
     use super::*;
 
     /// It says goodbye at the first byte, and looks at nothing more.
@@ -462,6 +624,23 @@ mod tests {
         }
     }
 
+    async fn serve(
+        stream: Stream,
+        session: impl Session + Unpin,
+        nudge: Rc<Nudge>,
+        ending: Ending,
+        account: &mut Account,
+    ) -> io::Result<()> {
+        let served = async {
+            let bells = Rc::new(Bells::new(ending));
+            let mut serving = Serving::new(stream, session, nudge, bells);
+            let served = (&mut serving).await;
+            *account = serving.account();
+            served
+        };
+        LocalSet::new().run_until(served).await
+    }
+
     fn ending() -> Ending {
         Ending {
             stop: CancellationToken::new(),
@@ -484,7 +663,7 @@ mod tests {
             last
         };
         let mut account = Account::default();
-        let session = Box::<Curt>::default();
+        let session = Curt::default();
         let served = serve(
             Stream::Unix(ours),
             session,
@@ -535,7 +714,7 @@ mod tests {
         let mut account = Account::default();
         let served = serve(
             Stream::Unix(ours),
-            Box::new(Chatter),
+            Chatter,
             Rc::default(),
             ending,
             &mut account,
@@ -601,7 +780,7 @@ mod tests {
         let (stream, _client) = UnixStream::pair().unwrap();
         let nudge = Rc::<Nudge>::default();
         let (ending, mut account) = (ending(), Account::default());
-        let session = Box::<Timed>::default();
+        let session = Timed::default();
         let serve = serve(
             Stream::Unix(stream),
             session,

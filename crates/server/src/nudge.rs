@@ -1,22 +1,29 @@
 //! How one task of the thread tells another that there is something to do, without a channel: a flag and a waker.
 //! Not what there is to do; whoever is nudged looks for itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::fmt;
 use std::task::{Context, Waker};
 
 /// One task's bell. Ringing it twice before the task has looked is ringing it once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Nudge {
     due: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    /// The task sleeps, and must be woken.
+    asleep: Cell<bool>,
+    /// Of the task when it last slept. Kept while it is awake, because it is almost always the same.
+    waker: Cell<Option<Waker>>,
 }
 
 impl Nudge {
     /// There is something to do.
     pub fn ring(&self) {
         self.due.set(true);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
+        if self.asleep.take()
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
         }
     }
 
@@ -27,7 +34,7 @@ impl Nudge {
 
     /// The task is awake and will look by itself: ringing needs no waker until [`Nudge::poll`].
     pub(crate) fn awake(&self) {
-        self.waker.borrow_mut().take();
+        self.asleep.set(false);
     }
 
     /// Whether it was rung since this was last asked; if not, the task is woken when it is.
@@ -35,7 +42,19 @@ impl Nudge {
         if self.due.take() {
             return true;
         }
-        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        self.asleep.set(true);
+        let known = self.waker.take();
+        let waker = known.filter(|waker| waker.will_wake(cx.waker()));
+        self.waker
+            .set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
         false
+    }
+}
+
+impl fmt::Debug for Nudge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nudge")
+            .field("due", &self.due)
+            .finish_non_exhaustive()
     }
 }

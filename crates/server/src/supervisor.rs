@@ -24,7 +24,7 @@ use crate::admission::{Admission, Limits, Offer};
 use crate::config::{
     Config, ConfigError, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, collide,
 };
-use crate::conn_task::Ending;
+use crate::conn_task::{Bells, Ending};
 use crate::gateway::{Gateway, PortHandle};
 use crate::keeper::KeptPort;
 use crate::listener::{BindError, Bound, Listener, Listening};
@@ -625,9 +625,11 @@ async fn accept(
     admission: Rc<Admission>,
     ending: Ending,
 ) {
-    while let Some(stream) = ending.stop.run_until_cancelled(listener.accept()).await {
+    let stop = ending.stop.clone();
+    let bells = Rc::new(Bells::new(ending));
+    while let Some(stream) = stop.run_until_cancelled(listener.accept()).await {
         let offer = offer.borrow().clone();
-        admission.admit(stream, &offer, &door, &ending);
+        admission.admit(stream, &offer, &door, &bells);
     }
 }
 

@@ -85,10 +85,10 @@ pub struct GateCounters {
 pub struct Arrival {
     pub(super) gate: Rc<Gate>,
     pub(super) origin: Origin,
-    pub(super) peer: String,
+    pub(super) peer: Rc<str>,
     pub(super) protocol: &'static str,
     pub(super) identity: Identity,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Box<Place>>,
 }
 
 /// One of those who have not said who they are, as long as it lives.
@@ -203,10 +203,11 @@ impl Gate {
         self: &Rc<Self>,
         now: Instant,
         origin: Origin,
-        peer: String,
+        peer: impl Into<Rc<str>>,
         protocol: &'static str,
         identity: Identity,
     ) -> Result<Arrival, Crowded> {
+        let peer = peer.into();
         let place = if identity.grant == Grant::Nothing {
             let limit = self.rules.get().max_unauthenticated;
             if let Err(crowded) = self.crowd.borrow_mut().enter(origin, limit) {
@@ -219,11 +220,11 @@ impl Gate {
                 self.audit.record_stranger(date, &event);
                 return Err(crowded);
             }
-            Some(Place {
+            Some(Box::new(Place {
                 gate: self.clone(),
                 origin,
                 until: now + self.rules.get().hello_timeout,
-            })
+            }))
         } else {
             None
         };
@@ -363,6 +364,11 @@ impl Gate {
 }
 
 impl Arrival {
+    /// Where they are, for logs.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// They have shown who they are by other means than words, e.g. a certificate.
     pub fn identify(&mut self, identity: Identity) {
         if identity.grant != Grant::Nothing {

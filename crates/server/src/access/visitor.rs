@@ -28,22 +28,22 @@ const LOOK_AT_DATE: Duration = Duration::from_secs(60);
 /// How many refusals of one connection are written down one by one.
 const REFUSED_TOLD: usize = 32;
 
-/// Somebody who has connected, and what they see of the gateway.
+/// Somebody who has connected, and what they see of the gateway. What few of them have is in boxes.
 #[derive(Debug)]
 pub struct Visitor {
     gate: Rc<Gate>,
     origin: Origin,
     /// Where they are.
-    peer: String,
+    peer: Rc<str>,
     protocol: &'static str,
     identity: RefCell<Identity>,
     /// While they have not said who they are.
-    place: RefCell<Option<Place>>,
+    place: RefCell<Option<Box<Place>>>,
     /// When the date is to be looked at next, because the token has an end.
     look_at: Cell<Option<Instant>>,
-    leaving: RefCell<Option<Leaving>>,
+    leaving: RefCell<Option<Box<Leaving>>>,
     admitted: Cell<bool>,
-    refused: RefCell<Refused>,
+    refused: RefCell<Option<Box<Refused>>>,
     /// When anything was last done, for what must be written down without a clock.
     latest: Cell<Instant>,
     nudge: Rc<Nudge>,
@@ -256,7 +256,7 @@ impl Visitor {
         let date = self.gate.date(now);
         match self.gate.still_has(&token, date) {
             Err(why) => {
-                tracing::info!(peer = self.peer, "shown out: {why}");
+                tracing::info!(peer = &*self.peer, "shown out: {why}");
                 self.show_out(now, &why.to_string());
             }
             Ok(()) => self.look_at.set(token.expires.map(|expires| {
@@ -274,7 +274,7 @@ impl Visitor {
         };
         if may_more && !self.is_leaving() {
             let why = "what may be done here without a credential has become less";
-            tracing::info!(peer = self.peer, "shown out: {why}");
+            tracing::info!(peer = &*self.peer, "shown out: {why}");
             self.show_out(now, why);
         }
     }
@@ -299,7 +299,7 @@ impl Visitor {
     }
 
     fn refuse_token(&self, now: Instant, why: &NotInForce) {
-        tracing::warn!(peer = self.peer, "not let in: {why}");
+        tracing::warn!(peer = &*self.peer, "not let in: {why}");
         let event = Event::TurnedAway {
             peer: &self.peer,
             protocol: self.protocol,
@@ -314,7 +314,7 @@ impl Visitor {
     /// They have not said who they are, and must.
     pub fn turn_away(&self, now: Instant, why: &str) {
         // As often as strangers like, so not for everybody who reads the log.
-        tracing::debug!(peer = self.peer, "not let in: {why}");
+        tracing::debug!(peer = &*self.peer, "not let in: {why}");
         let event = Event::TurnedAway {
             peer: &self.peer,
             protocol: self.protocol,
@@ -327,7 +327,7 @@ impl Visitor {
 
     fn show_out(&self, at: Instant, why: &str) {
         let farewell = Farewell(why.to_owned());
-        *self.leaving.borrow_mut() = Some(Leaving { farewell, at });
+        *self.leaving.borrow_mut() = Some(Box::new(Leaving { farewell, at }));
         self.nudge.ring();
     }
 
@@ -351,6 +351,7 @@ impl Visitor {
     pub(super) fn note_refused(&self, now: Instant, port: &PortName, right: Right, has: Access) {
         let kind = (port.clone(), right);
         let mut refused = self.refused.borrow_mut();
+        let refused = refused.get_or_insert_default();
         if refused.told.contains(&kind) || refused.told.len() >= REFUSED_TOLD {
             refused.more += 1;
             return;
@@ -384,7 +385,7 @@ impl Visitor {
     /// Who it is, for logs and for other clients' refusals.
     fn label(&self) -> String {
         match self.name() {
-            None => self.peer.clone(),
+            None => self.peer.as_ref().to_owned(),
             Some(name) => format!("{name} ({})", self.peer),
         }
     }
@@ -487,7 +488,7 @@ impl AllowedPort {
 impl Drop for Visitor {
     fn drop(&mut self) {
         if self.admitted.get() {
-            let more_refused = self.refused.borrow().more;
+            let more_refused = self.refused.borrow().as_ref().map_or(0, |it| it.more);
             let leaving = self.leaving.borrow().clone();
             let why = leaving.map(|leaving| leaving.farewell.to_string());
             self.record(self.latest.get(), |who| Event::Left {
