@@ -84,8 +84,6 @@ pub struct Hub {
     pacing: Pacing,
     asks: Asks,
     sequencer: Sequencer,
-    /// All there are.
-    sequences: Vec<Sequence>,
     line_holds: LineHolds,
     typing: Typing,
     standoff: Option<Standoff>,
@@ -138,7 +136,6 @@ impl Hub {
             pacing: Pacing::new(config.byte_pacing, config.line_pacing),
             asks: Asks::new(config.ask_queue, config.write_queue),
             sequencer: Sequencer::default(),
-            sequences: Sequence::all(&config.sequences),
             line_holds: LineHolds::default(),
             typing: Typing::new(config.typing_hold),
             standoff: None,
@@ -176,6 +173,17 @@ impl Hub {
             write_queue: self.writes.len(),
             asks_queued: self.asks.len(),
         }
+    }
+
+    /// How the board's interpreter is talked to; `None`: it has none that we know.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.config.profile.as_ref()
+    }
+
+    /// The sequences clients may run, those that every port has included. They are put together when somebody asks: what
+    /// every port has would weigh more than all else of an idle one.
+    pub fn sequences(&self) -> Vec<Sequence> {
+        Sequence::all(&self.config.sequences)
     }
 
     /// Whether the UART should not be read now, for a laggard's sake. It may change in any call that takes `now`.
@@ -593,10 +601,11 @@ impl Hub {
         let turn = self.new_turn();
         let right = Right::to_control(&control);
         let accepted = self.may(client, right).and_then(|_| self.check_present());
-        match accepted.and_then(|()| {
-            self.sequencer
-                .push(client, id, turn, &control, &self.sequences)
-        }) {
+        let sequences = match control {
+            Control::Run(_) => self.sequences(),
+            _ => Vec::new(),
+        };
+        match accepted.and_then(|()| self.sequencer.push(client, id, turn, &control, &sequences)) {
             Ok(()) => self.arbiter.used(now, client),
             Err(refusal) => {
                 let ended = Ended {

@@ -160,7 +160,9 @@ impl Connections {
 pub struct PortHandle {
     name: PortName,
     epoch: Epoch,
-    config: RefCell<PortConfig>,
+    device: RefCell<Rc<str>>,
+    /// The line settings in the configuration.
+    configured_line: Cell<LineSettings>,
     line: Cell<LineSettings>,
     /// The line settings that the configuration wants now, until the port's task has seen to it.
     wanted_line: Cell<Option<LineSettings>>,
@@ -181,7 +183,8 @@ impl PortHandle {
         PortHandle {
             name: config.name.clone(),
             epoch,
-            config: RefCell::new(config.clone()),
+            device: RefCell::new(config.device.as_str().into()),
+            configured_line: Cell::new(config.line),
             line: Cell::new(config.line),
             wanted_line: Cell::new(None),
             uart: RefCell::default(),
@@ -206,17 +209,17 @@ impl PortHandle {
 
     /// Its device spec.
     pub fn device(&self) -> String {
-        self.config.borrow().device.as_str().to_owned()
+        self.device.borrow().as_ref().to_owned()
     }
 
     /// How its interpreter is talked to; `None`: it has none that we know.
     pub fn profile(&self) -> Option<Profile> {
-        self.config.borrow().hub.profile.clone()
+        self.hub.borrow().profile().cloned()
     }
 
     /// Its sequences, and those that every port has.
     pub fn sequences(&self) -> Vec<Sequence> {
-        Sequence::all(&self.config.borrow().hub.sequences)
+        self.hub.borrow().sequences()
     }
 
     /// The line settings in force, or those the device will be opened with.
@@ -297,8 +300,8 @@ impl PortHandle {
 
     /// What the configuration says of the port from now on. Another device is its keeper's business.
     pub(crate) fn reconfigure(&self, now: Instant, config: &PortConfig) {
-        let before = self.config.replace(config.clone());
-        if before.line != config.line {
+        self.device.replace(config.device.as_str().into());
+        if self.configured_line.replace(config.line) != config.line {
             self.wanted_line.set(Some(config.line));
             if self.uart.borrow().is_none() {
                 self.line.set(config.line);

@@ -1,10 +1,15 @@
 //! Keeps a port's task going: a defect in one port takes neither the port nor the daemon with it. Not what the task does.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::future::{Future, poll_fn, ready};
+use std::mem::replace;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinError, spawn_local};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -125,44 +130,54 @@ impl KeptPort {
 pub(crate) struct Closing(TaskTracker);
 
 /// Runs a port's task, and another one if it panics.
-pub(crate) async fn keep(
-    mut task: PortTask,
+///
+/// What may panic is in a box of its own and no task of its own, which would cost every port another one.
+pub(crate) fn keep(
+    task: PortTask,
     handle: Rc<PortHandle>,
     device: DeviceSpec,
     cut: CancellationToken,
-) {
-    loop {
-        let Err(failed) = spawn_local(task.run(cut.clone())).await else {
-            return;
-        };
-        let reason = format!("internal error: {}", panic_text(failed));
-        tracing::error!(port = %handle.name(), reason, "the port's task failed; starting it again");
-        let now = Instant::now();
-        handle.drive(now, |hub| hub.handle_lost(now, &reason));
-        if cut
-            .run_until_cancelled(tokio::time::sleep(AFTER_FAILURE))
-            .await
-            .is_none()
-        {
-            return;
-        }
-        task = match device.device() {
-            Ok(device) => PortTask::new(handle.clone(), device),
-            Err(error) => {
-                tracing::error!(port = %handle.name(), %error, "the port stays absent");
+) -> impl Future<Output = ()> {
+    let mut running: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task.run(cut.clone()));
+    async move {
+        while let Err(panic) = poll_fn(|cx| poll_caught(&mut running, cx)).await {
+            // With it the device is closed.
+            drop(replace(&mut running, Box::pin(ready(()))));
+            let reason = format!("internal error: {}", panic_text(&*panic));
+            tracing::error!(port = %handle.name(), reason, "the port's task failed; starting it again");
+            let now = Instant::now();
+            handle.drive(now, |hub| hub.handle_lost(now, &reason));
+            let wait = cut.run_until_cancelled(tokio::time::sleep(AFTER_FAILURE));
+            if Box::pin(wait).await.is_none() {
                 return;
             }
-        };
+            running = match device.device() {
+                Ok(device) => Box::pin(PortTask::new(handle.clone(), device).run(cut.clone())),
+                Err(error) => {
+                    tracing::error!(port = %handle.name(), %error, "the port stays absent");
+                    return;
+                }
+            };
+        }
     }
 }
 
-fn panic_text(failed: JoinError) -> String {
-    let Ok(payload) = failed.try_into_panic() else {
-        return "the task was aborted".to_owned();
-    };
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
+type Panic = Box<dyn Any + Send>;
+
+/// The future must not be polled again after a panic.
+fn poll_caught(
+    running: &mut Pin<Box<dyn Future<Output = ()>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Panic>> {
+    // What it left half done is its port, which counts as lost then.
+    match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())
 }

@@ -211,7 +211,8 @@ impl Listener {
                         tracing::error!(address = %self.address, %error, "cannot accept; trying again");
                     }
                     let wait = failing.map_or(FIRST_WAIT, |it| it.wait);
-                    tokio::time::sleep(wait).await;
+                    // In a box, or every listener that has no trouble would hold room for it.
+                    Box::pin(tokio::time::sleep(wait)).await;
                     self.failing = Some(Failing {
                         wait: (wait * 2).min(LAST_WAIT),
                         last: Instant::now(),

@@ -6,8 +6,8 @@ use std::time::Instant;
 use uart_iface::LineSettings;
 
 use super::{Hub, HubConfig};
+use crate::ClientId;
 use crate::client::Closing;
-use crate::{ClientId, Sequence};
 
 impl Hub {
     /// The port's settings are these from now on.
@@ -16,7 +16,6 @@ impl Hub {
     /// [`crate::OnLag`] of their own follow the new one. A shorter history forgets its oldest bytes: readers that had not
     /// taken them are told, or cut off, as if they had lagged. A lease ends where the port is no longer exclusive.
     pub fn reconfigure(&mut self, now: Instant, config: HubConfig) {
-        self.sequences = Sequence::all(&config.sequences);
         self.config = config;
         // Everything that is kept outside of `config` has its line here.
         let HubConfig {

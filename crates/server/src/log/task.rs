@@ -37,7 +37,7 @@ const AFTER_CUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Logs {
     port: Rc<PortHandle>,
-    identity: Identity,
+    gateway: Box<str>,
     running: Vec<Running>,
     tasks: TaskTracker,
     /// Those that were ended and may still be at work on their files.
@@ -55,12 +55,7 @@ impl Logs {
     /// runtime.
     pub(crate) fn start(port: &Rc<PortHandle>, configs: &[LogConfig], gateway: &str) -> Logs {
         let mut logs = Logs {
-            identity: Identity {
-                gateway: gateway.to_owned(),
-                port: port.name().to_string(),
-                device: port.device(),
-                epoch: port.info().epoch.to_string(),
-            },
+            gateway: gateway.into(),
             port: port.clone(),
             running: Vec::new(),
             tasks: TaskTracker::new(),
@@ -102,7 +97,7 @@ impl Logs {
             let work = work(
                 self.port.clone(),
                 log.clone(),
-                self.identity.clone(),
+                self.identity(),
                 first,
                 before,
             );
@@ -119,6 +114,16 @@ impl Logs {
         }
         self.port
             .set_logs(self.running.iter().map(|it| it.log.clone()).collect());
+    }
+
+    /// What a log says it is of.
+    fn identity(&self) -> Identity {
+        Identity {
+            gateway: self.gateway.to_string(),
+            port: self.port.name().to_string(),
+            device: self.port.device(),
+            epoch: self.port.info().epoch.to_string(),
+        }
     }
 
     /// The port has come to its end: the logs are written to theirs.
