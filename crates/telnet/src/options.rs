@@ -57,20 +57,26 @@ pub(crate) struct Outcome {
     pub(crate) switched: Option<bool>,
 }
 
+/// How many options have a place of their own: with them BINARY, which everything received and sent asks for.
+const COMMON: usize = 4;
+
 /// The state of every option of one connection. A table of all 256 on both sides would be half of what an idle connection
-/// weighs; the few that are not [`State::No`] are found as fast.
+/// weighs.
 #[derive(Clone)]
 pub(crate) struct Options {
     policy: Policy,
-    /// In no order; what is not here is off.
-    states: Vec<(Side, TelnetOption, State)>,
+    /// Of the first options, on our side and on his.
+    common: [[State; COMMON]; 2],
+    /// Of the others, in no order; what is not here is off.
+    others: Vec<(Side, TelnetOption, State)>,
 }
 
 impl Options {
     pub(crate) fn new(policy: Policy) -> Options {
         Options {
             policy,
-            states: Vec::new(),
+            common: [[State::No; COMMON]; 2],
+            others: Vec::new(),
         }
     }
 
@@ -156,14 +162,21 @@ impl Options {
     }
 
     fn state(&self, side: Side, option: TelnetOption) -> State {
-        let known = self.states.iter().find(|it| (it.0, it.1) == (side, option));
+        if let Some(state) = self.common[side as usize].get(usize::from(option.0)) {
+            return *state;
+        }
+        let known = self.others.iter().find(|it| (it.0, it.1) == (side, option));
         known.map_or(State::No, |it| it.2)
     }
 
     fn set_state(&mut self, side: Side, option: TelnetOption, state: State) {
-        self.states.retain(|it| (it.0, it.1) != (side, option));
+        if let Some(known) = self.common[side as usize].get_mut(usize::from(option.0)) {
+            *known = state;
+            return;
+        }
+        self.others.retain(|it| (it.0, it.1) != (side, option));
         if state != State::No {
-            self.states.push((side, option, state));
+            self.others.push((side, option, state));
         }
     }
 }
