@@ -55,6 +55,13 @@ impl Link {
             },
         };
         match fs::read_link(path) {
+            // Left behind by a crash, and the system has given the same number again.
+            Ok(old) if old == target => {
+                return Ok(Link {
+                    path: path.into(),
+                    target: target.into(),
+                });
+            }
             Ok(old) if old.starts_with("/dev/pts") => {
                 if let Some(pid) = maker_of(&old) {
                     return Err(LinkError::Busy {
@@ -87,5 +94,23 @@ impl Drop for Link {
             // Left behind, it is replaced by the next one that is made there.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::pair::Pair;
+
+    #[test]
+    fn a_link_left_behind_that_leads_to_our_terminal_by_chance_is_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("board0");
+        let pair = Pair::make().unwrap();
+        std::os::unix::fs::symlink(&pair.path, &path).unwrap();
+        let link = Link::place(&path, &pair.path).unwrap();
+        assert!(link.is_in_place());
+        drop(link);
+        assert!(fs::symlink_metadata(&path).is_err());
     }
 }
