@@ -21,7 +21,7 @@ use crate::run::output;
 const WARM_UP: u64 = 20;
 /// How much more memory the gateway may have in the end. Allocators do not give everything back; a leak of one connection
 /// or one history in each round is more than this within some minutes.
-const TOLERATED_KIB: u64 = 1024;
+const TOLERATED_KIB: u64 = 512;
 /// How many old files a log keeps.
 const KEPT_FILES: usize = 3;
 
@@ -112,6 +112,8 @@ impl Soak {
         fs::write(&file, config(folder.path(), 0)).context("the configuration")?;
         let mut command = uartd_command()?;
         command.arg("--config").arg(&file);
+        // glibc gives threads heaps of their own, and which of them grows is chance: up to 1 MiB that is no leak and hides one.
+        command.env("MALLOC_ARENA_MAX", "1");
         let gateway = Daemon::run(&mut command, 3)?;
         let relay = Relay::to(gateway.address())?;
         let epoch = Session::open(gateway.address()).welcome["epoch"].clone();
