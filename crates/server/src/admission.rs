@@ -1,5 +1,5 @@
-//! From an accepted socket to a conversation, in one place for every protocol and in this order: limits, who the client
-//! is, its session. What is said in it is the endpoint's, how it is carried is `conn_task`'s.
+//! From an accepted socket to a conversation, in one place for every protocol and in this order: from where
+//! the client comes, limits, who it is, its session. What is said in it is the endpoint's, how it is carried is `conn_task`'s.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -144,6 +144,13 @@ impl Admission {
         bells: &Rc<Bells>,
     ) {
         let peer: Rc<str> = stream.peer().into();
+        let address = stream.address();
+        if !offer.config.allowed.contains(address) {
+            let protocol = offer.config.endpoint.name();
+            return self
+                .gate
+                .handle_not_allowed(Instant::now(), &peer, protocol);
+        }
         if let Err(error) = stream.tune(self.limits.get().dead_peer) {
             tracing::debug!(peer = &*peer, %error, "a client left as it came");
             return;
@@ -153,7 +160,7 @@ impl Admission {
             let why = format!("all {limit} connections of this gateway are in use");
             return self.refuse(stream, offer, &peer, &why, bells);
         }
-        let origin = Origin::of(stream.address());
+        let origin = Origin::of(address);
         let seat = match Seat::new(self, origin) {
             Ok(seat) => seat,
             Err(count) => {
@@ -289,9 +296,10 @@ async fn open(
         }
         (stream, _) => stream,
     };
+    let address = stream.address();
     let nudge = Rc::<Nudge>::default();
     let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
-    door.enter(Instant::now(), &visitor);
+    door.enter(Instant::now(), &visitor, address);
     let connection = Connection {
         visitor: visitor.clone(),
         port: port.clone(),

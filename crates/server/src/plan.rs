@@ -291,6 +291,7 @@ fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Keys {
         tls,
         insecure,
         access,
+        allowed,
         stream,
     } = old;
     let mut keys = Keys::default();
@@ -299,6 +300,7 @@ fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Keys {
     keys.add("tls", *tls != new.tls);
     keys.add("insecure", *insecure != new.insecure);
     keys.add("access", *access != new.access);
+    keys.add("allow", *allowed != new.allowed);
     keys.add("from", stream.from != new.stream.from);
     keys.add("when_absent", stream.when_absent != new.stream.when_absent);
     keys.add("banner", stream.banner != new.stream.banner);

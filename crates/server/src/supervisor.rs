@@ -417,9 +417,9 @@ impl Daemon {
                     if !keys.is_empty() {
                         warn_insecure(self.admission.gate(), &offer.config);
                     }
-                    let access = offer.config.access;
+                    let rules = offer.config.door_rules();
                     listener.offer.replace(offer);
-                    listener.door.set_access(Instant::now(), access);
+                    listener.door.set_rules(Instant::now(), rules);
                     if keys.has("protocol") || keys.has("port") {
                         listening(&listener.listening());
                     }
@@ -557,7 +557,7 @@ struct RunningListener {
     socket: Weak<Bound>,
     /// What it offers to whoever comes next.
     offer: Rc<RefCell<Rc<Offer>>>,
-    /// What it permits without a credential, and to whom.
+    /// Whom it lets in, and who is in by it.
     door: Rc<Door>,
     /// For it and whoever came by it.
     ending: Ending,
@@ -575,7 +575,7 @@ impl RunningListener {
         let running = RunningListener {
             address: listener.address().clone(),
             socket: Rc::downgrade(listener.socket()),
-            door: Rc::new(Door::new(offer.config.access)),
+            door: Rc::new(Door::new(offer.config.door_rules())),
             offer: Rc::new(RefCell::new(offer)),
             ending: Ending {
                 stop: ending.stop.child_token(),

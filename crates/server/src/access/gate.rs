@@ -44,6 +44,7 @@ pub struct Gate {
     failures: RefCell<Failures>,
     audit: Audit,
     handshakes_failed: Cell<u64>,
+    not_allowed: Cell<u64>,
     complaints: Cell<Complaints>,
 }
 
@@ -76,6 +77,8 @@ pub struct GateCounters {
     pub unauthenticated: u64,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,
+    /// Who came from an address that is not let in where they came.
+    pub not_allowed: u64,
     /// Lines of the audit log that could not be written.
     pub audit_lost: u64,
 }
@@ -140,6 +143,7 @@ impl Gate {
             failures: RefCell::default(),
             audit,
             handshakes_failed: Cell::new(0),
+            not_allowed: Cell::new(0),
             complaints: Cell::default(),
         }))
     }
@@ -174,6 +178,7 @@ impl Gate {
             tokens_refused: self.failures(),
             unauthenticated: self.unauthenticated() as u64,
             handshakes_failed: self.handshakes_failed.get(),
+            not_allowed: self.not_allowed.get(),
             audit_lost: self.audit.lost(),
         }
     }
@@ -332,6 +337,28 @@ impl Gate {
         self.failures.borrow_mut().note(now, origin)
     }
 
+    /// Somebody came from an address that is not let in where they came.
+    pub(crate) fn handle_not_allowed(&self, now: Instant, peer: &str, protocol: &str) {
+        self.not_allowed.update(|count| count + 1);
+        self.turn_away(
+            now,
+            peer,
+            protocol,
+            "clients of this address are not let in",
+        );
+    }
+
+    /// Writes down why somebody was turned away before a word was said.
+    fn turn_away(&self, now: Instant, peer: &str, protocol: &str, why: &str) {
+        self.complain(now, peer, protocol, why);
+        let event = Event::TurnedAway {
+            peer,
+            protocol,
+            why,
+        };
+        self.audit.record_stranger(self.date(now), &event);
+    }
+
     /// Says in the log why somebody was turned away before a word was said, unless it has just said something like it.
     fn complain(&self, now: Instant, peer: &str, protocol: &str, why: &str) {
         let mut complaints = self.complaints.take();
@@ -381,13 +408,7 @@ impl Arrival {
     pub fn handle_no_handshake(self, now: Instant, why: &str) {
         let failed = &self.gate.handshakes_failed;
         failed.update(|count| count + 1);
-        self.gate.complain(now, &self.peer, self.protocol, why);
-        let event = Event::TurnedAway {
-            peer: &self.peer,
-            protocol: self.protocol,
-            why,
-        };
-        self.gate.audit.record_stranger(self.gate.date(now), &event);
+        self.gate.turn_away(now, &self.peer, self.protocol, why);
     }
 
     /// Until when they must say who they are; `None`: they need not.

@@ -10,6 +10,7 @@
 //! The way in is the [`Gate`]: it knows the tokens, bounds those who have not said who they are, and shows out whose token
 //! is no longer in force, through the `Guarded` conversation that every endpoint's session is wrapped in.
 
+mod allowed;
 mod audit;
 mod crowd;
 mod door;
@@ -22,10 +23,11 @@ mod token;
 mod token_file;
 mod visitor;
 
+pub use allowed::{Allowed, Prefix, PrefixError};
 pub use audit::{Audit, AuditTo, Event, Who};
 pub(crate) use crowd::Counts;
 pub use crowd::Origin;
-pub(crate) use door::Door;
+pub(crate) use door::{Door, DoorRules};
 pub(crate) use fresh::keep_fresh;
 pub use gate::{Arrival, Clock, Crowded, Gate, GateCounters, Rules};
 pub use guard::Guarded;

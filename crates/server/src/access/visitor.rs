@@ -266,14 +266,18 @@ impl Visitor {
         }
     }
 
-    /// What is permitted without a credential where they came in.
-    pub(super) fn handle_door(&self, now: Instant, access: Option<Access>) {
+    /// What is permitted without a credential where they came in, and whether clients of their address are let in there.
+    pub(super) fn handle_door(&self, now: Instant, access: Option<Access>, allowed: bool) {
         let may_more = {
             let identity = self.identity.borrow();
             identity.credential == Credential::Anonymous && identity.grant.everywhere() > access
         };
-        if may_more && !self.is_leaving() {
-            let why = "what may be done here without a credential has become less";
+        let why = match (allowed, may_more) {
+            (false, _) => "clients of this address are not let in any more",
+            (true, true) => "what may be done here without a credential has become less",
+            (true, false) => return,
+        };
+        if !self.is_leaving() {
             tracing::info!(peer = &*self.peer, "shown out: {why}");
             self.show_out(now, why);
         }

@@ -16,7 +16,7 @@ use super::{
     Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, StreamOptions,
     WhenAbsent, limits, values,
 };
-use crate::access::AuditTo;
+use crate::access::{Allowed, AuditTo, Prefix, PrefixError};
 use crate::endpoint::{ENDPOINTS, EndpointKind, PortNeed};
 use crate::tls::{TlsFiles, default_files};
 
@@ -393,6 +393,7 @@ fn listeners(
             false => Some(Access::Admin),
         };
         let access = access_of_listener(&mut values, table, endpoint, default);
+        let allowed = allowed_of_listener(&mut values, raw, address.as_ref());
         if let (Some(address), Some(written)) = (&address, &raw.address) {
             if !insecure && beyond && (tls.is_none() || access.is_some()) {
                 let wrong = insecure_wrong(address, tls.is_some(), access, endpoint, source);
@@ -430,6 +431,7 @@ fn listeners(
                 tls,
                 insecure,
                 access,
+                allowed,
             });
         }
     }
@@ -553,6 +555,40 @@ fn access_of_listener(
         }
     }
     access
+}
+
+/// From which addresses clients may come.
+fn allowed_of_listener(
+    values: &mut Values<'_, '_>,
+    raw: &RawListener,
+    address: Option<&ListenAddress>,
+) -> Allowed {
+    const EXAMPLE: &str = "write e.g. allow = [\"10.0.0.0/8\", \"fd00::/8\"]";
+    let Some(written) = &raw.allow else {
+        return Allowed::Everywhere;
+    };
+    if let Some(ListenAddress::Unix(_)) = address {
+        let problem = "who comes by a Unix socket has no address";
+        values.add(written, Wrong::new(problem, "take allow out"));
+    }
+    if written.get_ref().is_empty() {
+        let problem = "nobody could use this listener: it allows no address";
+        values.add(written, Wrong::new(problem, EXAMPLE));
+    }
+    let prefixes = written.get_ref().iter().filter_map(|prefix| {
+        values.one(prefix, |text| {
+            text.parse::<Prefix>().map_err(|error| {
+                let help = match &error {
+                    PrefixError::Bits { network, .. } => {
+                        format!("begin with {network}, or take the / out to allow one address")
+                    }
+                    _ => EXAMPLE.to_owned(),
+                };
+                Wrong::new(error.to_string(), help)
+            })
+        })
+    });
+    Allowed::Only(prefixes.collect())
 }
 
 /// With which files a listener speaks TLS.

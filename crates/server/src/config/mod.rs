@@ -22,7 +22,7 @@ use uart_iface::backend::{self, Device};
 use uart_iface::{LineSettings, PortName, SpecError};
 use uartnet_hub::{Access, HubConfig, ReadFrom};
 
-use crate::access::AuditTo;
+use crate::access::{Allowed, AuditTo, DoorRules};
 use crate::endpoint::EndpointKind;
 use crate::log::Keep;
 use crate::tls::TlsFiles;
@@ -170,6 +170,8 @@ pub struct ListenerConfig {
     pub insecure: bool,
     /// What clients without a credential may do, on every port; `None`: they must have one.
     pub access: Option<Access>,
+    /// From which addresses they may come; a Unix socket has none.
+    pub allowed: Allowed,
     /// What the listener of a stream of bytes may be told besides.
     pub stream: StreamOptions,
 }
@@ -207,6 +209,16 @@ pub enum ListenAddress {
 /// A device spec that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSpec(String);
+
+impl ListenerConfig {
+    /// Whom it lets in.
+    pub(crate) fn door_rules(&self) -> DoorRules {
+        DoorRules {
+            allowed: self.allowed.clone(),
+            access: self.access,
+        }
+    }
+}
 
 impl ListenAddress {
     /// `IP:PORT`, `:PORT` or `unix:PATH`.
@@ -250,6 +262,7 @@ impl fmt::Debug for ListenerConfig {
             .field("tls", &self.tls)
             .field("insecure", &self.insecure)
             .field("access", &self.access)
+            .field("allowed", &self.allowed)
             .field("stream", &self.stream)
             .finish()
     }

@@ -129,6 +129,7 @@ pub(super) struct RawListener {
     pub(super) key: Option<Written>,
     pub(super) insecure: Option<Written>,
     pub(super) access: Option<Written>,
+    pub(super) allow: Option<Spanned<Vec<Written>>>,
     pub(super) from: Option<Written>,
     pub(super) when_absent: Option<Written>,
     pub(super) banner: Option<Written>,
@@ -242,6 +243,7 @@ fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
             "this is a table, see docs/config.md"
         }
         "unsolicited" => "write a list of how lines begin: [\"RING\", \"+CREG:\"]",
+        "allow" => "write a list of addresses: [\"10.0.0.0/8\", \"fd00::/8\"]",
         "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]",
         _ => "write the value in quotes",
     };

@@ -3,6 +3,7 @@
 use uartnet_hub::{HubConfig, ReplyEnd, WritePolicy};
 
 use super::{Config, ListenerConfig, PortConfig, values};
+use crate::access::Allowed;
 use crate::stdio::columns;
 
 impl Config {
@@ -85,11 +86,15 @@ fn listener(listener: &ListenerConfig) -> [String; 5] {
             .map(ToString::to_string)
             .unwrap_or_default(),
         [
-            (listener.tls.is_some(), "TLS"),
-            (listener.insecure, "insecure"),
+            listener.tls.is_some().then(|| "TLS".to_owned()),
+            listener.insecure.then(|| "insecure".to_owned()),
+            match &listener.allowed {
+                Allowed::Everywhere => None,
+                allowed => Some(format!("only from {allowed}")),
+            },
         ]
-        .iter()
-        .filter_map(|(is, word)| is.then_some(*word))
+        .into_iter()
+        .flatten()
         .collect::<Vec<_>>()
         .join(", "),
     ]

@@ -100,6 +100,11 @@ fn every_key_of_a_listener_is_compared() {
         ("banner", "port = \"a\"", "port = \"a\"\nbanner = \"hello\""),
         ("access", "port = \"a\"", "port = \"a\"\naccess = \"read\""),
         (
+            "allow",
+            "port = \"a\"\nallow = [\"::1\", \"10.0.0.0/8\"]",
+            "port = \"a\"\nallow = [\"::1\"]",
+        ),
+        (
             "insecure",
             "port = \"a\"\ninsecure = false",
             "port = \"a\"\ninsecure = true",
