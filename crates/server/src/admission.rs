@@ -287,10 +287,10 @@ async fn open(
                     arrival.handle_no_handshake(Instant::now(), &why.to_string());
                     return None;
                 }
-                Some(Ok(shaken)) => {
-                    tracing::debug!(peer = arrival.peer(), certificate = ?shaken.subject, "hands shaken");
+                Some(Ok(stream)) => {
+                    tracing::debug!(peer = arrival.peer(), "hands shaken");
                     arrival.identify(Identity::anonymous(offer.config.access));
-                    Stream::Tls(shaken.stream)
+                    Stream::Tls(stream)
                 }
             }
         }

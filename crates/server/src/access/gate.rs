@@ -396,7 +396,7 @@ impl Arrival {
         &self.peer
     }
 
-    /// They have shown who they are by other means than words, e.g. a certificate.
+    /// Their handshake is done, so this is who they are until they say more.
     pub fn identify(&mut self, identity: Identity) {
         if identity.grant != Grant::Nothing {
             self.place = None;

@@ -630,11 +630,7 @@ fn tls_of_listener(
         values.add(written, Wrong::new(problem, help));
         return None;
     };
-    Some(TlsFiles {
-        certificate,
-        key,
-        client_ca: None,
-    })
+    Some(TlsFiles { certificate, key })
 }
 
 fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {

@@ -7,11 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use uartnet_proto::KeyFingerprint;
 
 use super::{TlsFiles, fingerprint_of};
@@ -63,13 +63,6 @@ pub enum TlsError {
     },
 }
 
-/// Whom a certificate is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// Its public key.
-    pub key: KeyFingerprint,
-}
-
 /// Where the certificate and the key are if nobody says: beside the file of tokens. `None`: it has no place either.
 pub fn default_files(tokens: Option<&Path>) -> Option<(PathBuf, PathBuf)> {
     let own = access::default_path();
@@ -86,18 +79,11 @@ pub fn default_files(tokens: Option<&Path>) -> Option<(PathBuf, PathBuf)> {
 /// The file cannot be used.
 pub fn read_fingerprint(certificate: &Path) -> Result<KeyFingerprint, TlsError> {
     let chain = certificates(certificate)?;
-    match chain.first().and_then(|first| subject(first).ok()) {
-        Some(subject) => Ok(subject.key),
-        None => Err(wrong(certificate, "its first certificate makes no sense")),
+    let first = chain.first().map(ParsedCertificate::try_from);
+    match first {
+        Some(Ok(first)) => Ok(fingerprint_of(&first.subject_public_key_info())),
+        _ => Err(wrong(certificate, "its first certificate makes no sense")),
     }
-}
-
-/// Whom this certificate is of, as far as it makes sense.
-pub(super) fn subject(certificate: &CertificateDer<'_>) -> Result<Subject, rustls::Error> {
-    let parsed = ParsedCertificate::try_from(certificate)?;
-    Ok(Subject {
-        key: fingerprint_of(&parsed.subject_public_key_info()),
-    })
 }
 
 /// What is spoken with these files.
@@ -108,22 +94,10 @@ pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(&files.certificate)?;
     let key = private_key(&files.key)?;
     let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(&files.certificate, error))?;
-    let builder = match &files.client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| wrong(path, error))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = verifier.build().map_err(|error| wrong(path, error))?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    let mut config = builder
+        .map_err(|error| wrong(&files.certificate, error))?
+        .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
@@ -196,9 +170,7 @@ pub(super) fn stamp(files: &TlsFiles) -> Vec<Option<(u64, i64, i64, u32)>> {
 impl TlsFiles {
     /// All of them.
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.certificate, &self.key]
-            .into_iter()
-            .chain(&self.client_ca)
+        [&self.certificate, &self.key].into_iter()
     }
 }
 
@@ -229,7 +201,6 @@ mod tests {
         let files = TlsFiles {
             certificate: folder.path().join("certificate.pem"),
             key: folder.path().join("key.pem"),
-            client_ca: None,
         };
         make(&files.certificate, &files.key, &[], false).unwrap();
         (folder, files)
@@ -239,11 +210,6 @@ mod tests {
     fn what_is_made_can_be_used() {
         let (_folder, files) = made();
         load(&files).unwrap();
-        let with_ca = TlsFiles {
-            client_ca: Some(files.certificate.clone()),
-            ..files.clone()
-        };
-        load(&with_ca).unwrap();
         read_fingerprint(&files.certificate).unwrap();
     }
 
@@ -261,30 +227,22 @@ mod tests {
         )
         .unwrap();
         let gone = folder.path().join("gone");
-        let with = |certificate: &Path, key: &Path, client_ca: Option<&Path>| TlsFiles {
+        let with = |certificate: &Path, key: &Path| TlsFiles {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
-            client_ca: client_ca.map(Path::to_owned),
         };
         for (files, said) in [
-            (with(&gone, &files.key, None), "gone: make a key"),
-            (with(&files.certificate, &gone, None), "gone: make a key"),
+            (with(&gone, &files.key), "gone: make a key"),
+            (with(&files.certificate, &gone), "gone: make a key"),
+            (with(&text, &files.key), "text: there is no certificate"),
+            (with(&broken, &files.key), "broken: it is not PEM"),
             (
-                with(&text, &files.key, None),
-                "text: there is no certificate",
-            ),
-            (with(&broken, &files.key, None), "broken: it is not PEM"),
-            (
-                with(&files.certificate, &text, None),
+                with(&files.certificate, &text),
                 "text: there is no private key",
             ),
             (
-                with(&files.certificate, &other.key, None),
+                with(&files.certificate, &other.key),
                 "this is not the key of the certificate in",
-            ),
-            (
-                with(&files.certificate, &files.key, Some(&text)),
-                "text: there is no certificate",
             ),
         ] {
             let error = load(&files).unwrap_err().to_string();

@@ -3,21 +3,12 @@
 use std::io;
 use std::time::Instant;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+use rustls::{AlertDescription, Error, InvalidMessage};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::files::{self, Subject};
 use super::live::LiveTls;
-
-/// Somebody whose handshake is done.
-pub(crate) struct Shaken {
-    /// What they say, and what is said to them.
-    pub(crate) stream: Box<TlsStream<TcpStream>>,
-    /// Whom the certificate is of that they have shown.
-    pub(crate) subject: Option<Subject>,
-}
 
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +22,6 @@ pub(crate) enum Failed {
     /// They have left.
     #[error("left during the TLS handshake")]
     Left,
-    /// They have shown no certificate.
-    #[error("has shown no certificate, and this listener asks for one")]
-    NoCertificate,
-    /// They have shown one that is not accepted.
-    #[error("its certificate is not accepted: {0}")]
-    BadCertificate(CertificateError),
     /// They do not accept ours.
     #[error("does not accept the certificate of this listener ({0:?})")]
     OursRefused(AlertDescription),
@@ -56,7 +41,7 @@ pub(crate) async fn shake_hands(
     stream: TcpStream,
     tls: &LiveTls,
     deadline: Option<Instant>,
-) -> Result<Shaken, Failed> {
+) -> Result<Box<TlsStream<TcpStream>>, Failed> {
     let accept = TlsAcceptor::from(tls.config()).accept(stream);
     let accepted = match deadline {
         Some(at) => tokio::time::timeout_at(at.into(), accept)
@@ -64,14 +49,7 @@ pub(crate) async fn shake_hands(
             .map_err(|_| Failed::Late)?,
         None => accept.await,
     };
-    let stream = Box::new(accepted.map_err(why)?);
-    let shown = stream.get_ref().1.peer_certificates();
-    let subject = match shown.and_then(<[_]>::first) {
-        // It was understood when it was verified.
-        Some(first) => files::subject(first).ok(),
-        None => None,
-    };
-    Ok(Shaken { stream, subject })
+    accepted.map(Box::new).map_err(why)
 }
 
 fn why(error: io::Error) -> Failed {
@@ -91,8 +69,6 @@ fn why(error: io::Error) -> Failed {
             )
             | Error::InappropriateMessage { .. },
         ) => Failed::NoTls,
-        Some(Error::NoCertificatesPresented) => Failed::NoCertificate,
-        Some(Error::InvalidCertificate(wrong)) => Failed::BadCertificate(wrong.clone()),
         Some(Error::AlertReceived(alert)) => Failed::OursRefused(*alert),
         Some(error @ (Error::PeerIncompatible(_) | Error::InvalidMessage(_))) => {
             Failed::Incompatible(error.clone())

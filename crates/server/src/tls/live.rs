@@ -122,7 +122,6 @@ mod tests {
         let files = TlsFiles {
             certificate: folder.path().join("certificate.pem"),
             key: folder.path().join("key.pem"),
-            client_ca: None,
         };
         assert!(LiveTls::new(&files).is_err());
         make(&files.certificate, &files.key, &[], false).unwrap();

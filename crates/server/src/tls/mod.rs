@@ -2,7 +2,7 @@
 //! clients are there. Not what is carried over it; that is `conn_task`'s.
 //!
 //! Only TLS 1.2 and 1.3, with ring, which is named wherever a choice is made: no process-wide default decides. Sessions
-//! are not resumed, because a resumed one would not look at the client's certificate again, and costs memory here.
+//! are not resumed, because that costs memory here.
 
 mod certificate;
 mod files;
@@ -15,7 +15,7 @@ use ring::digest::{SHA256, digest};
 use uartnet_proto::KeyFingerprint;
 
 pub use certificate::{Made, make};
-pub use files::{Subject, TlsError, default_files, read_fingerprint};
+pub use files::{TlsError, default_files, read_fingerprint};
 pub(crate) use handshake::shake_hands;
 pub(crate) use live::LiveTls;
 
@@ -26,8 +26,6 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key, as PEM, which nobody else may read.
     pub key: PathBuf,
-    /// The certificates that clients' certificates must be signed by, as PEM; `None`: clients need none.
-    pub client_ca: Option<PathBuf>,
 }
 
 /// The fingerprint of a public key.
