@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod gateway;
 mod harmless;
 mod keeper;
+mod kept_file;
 mod listener;
 pub mod log;
 pub mod nudge;

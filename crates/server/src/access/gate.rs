@@ -10,9 +10,10 @@ use super::audit::{Audit, Event};
 use super::crowd::{Crowd, Failures, Origin};
 use super::identity::{Credential, Grant, Identity};
 use super::token::{NotInForce, Token, Tokens};
-use super::token_file::{self, Stamp, TokenFileError};
+use super::token_file::{self, TokenFileError};
 use super::visitor::Visitor;
 use crate::gateway::Gateway;
+use crate::kept_file::{self, Stamp};
 
 /// How the gate deals with those who have not said who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +131,7 @@ impl Gate {
             ..Book::default()
         };
         if let Some(path) = &book.path {
-            book.stamp = token_file::stamp(path);
+            book.stamp = kept_file::stamp(path);
             book.tokens = token_file::read(path)?;
         }
         Ok(Rc::new(Gate {
@@ -248,7 +249,7 @@ impl Gate {
         let changed = {
             let book = self.book.borrow();
             let Some(path) = &book.path else { return };
-            let stamp = token_file::stamp(path);
+            let stamp = kept_file::stamp(path);
             stamp != book.stamp || book.unusable
         };
         if changed {
@@ -263,7 +264,7 @@ impl Gate {
                 return;
             };
             // First the stamp: what changes after it is seen the next time.
-            let stamp = token_file::stamp(&path);
+            let stamp = kept_file::stamp(&path);
             match token_file::read(&path) {
                 Ok(tokens) => {
                     book.stamp = stamp;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,6 +15,7 @@ use uartnet_hub::Access;
 
 use super::identity::Scope;
 use super::token::{Fingerprint, Token, Tokens};
+use crate::kept_file;
 
 /// A file bigger than this holds no tokens, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -66,15 +67,6 @@ pub enum TokenFileError {
     },
 }
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    inode: u64,
-    size: u64,
-    mode: u32,
-    changed: (i64, i64),
-}
-
 /// The file, locked for somebody who changes it.
 #[derive(Debug)]
 pub struct TokenFile {
@@ -123,17 +115,6 @@ pub fn default_path() -> Option<PathBuf> {
         .or_else(|| variable("XDG_STATE_HOME").map(|state| state.join("uartd")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/state/uartd")))?;
     Some(folder.join("tokens.toml"))
-}
-
-/// What state the file is in; `None`: there is none, or it cannot be seen.
-pub(super) fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(path).ok()?;
-    Some(Stamp {
-        inode: meta.ino(),
-        size: meta.size(),
-        mode: meta.mode(),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-    })
 }
 
 /// Reads the file. One that does not exist holds no tokens.
@@ -189,7 +170,7 @@ impl TokenFile {
     /// # Errors
     /// As [`read`].
     pub fn open(path: &Path) -> Result<(TokenFile, Tokens), TokenFileError> {
-        let folder_path = folder(path);
+        let folder_path = kept_file::folder(path);
         let io = |doing| {
             move |cause: io::Error| TokenFileError::Io {
                 doing,
@@ -197,11 +178,7 @@ impl TokenFile {
                 cause,
             }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder_path)
-            .map_err(io("make"))?;
+        kept_file::make_folder(path).map_err(io("make"))?;
         let folder = File::open(folder_path).map_err(io("open"))?;
         flock(&folder, FlockOperation::LockExclusive).map_err(|error| io("lock")(error.into()))?;
         let tokens = read(path)?;
@@ -223,43 +200,13 @@ impl TokenFile {
                 problem: format!("it would have more than {MOST} tokens"),
             });
         }
-        let text = write(tokens);
-        let mut fresh = self.path.clone().into_os_string();
-        fresh.push(format!(".{}", std::process::id()));
-        let fresh = PathBuf::from(fresh);
-        let replaced = self.put(&fresh, &text);
-        if replaced.is_err() {
-            // Should that fail as well, what is left over is private too.
-            fs::remove_file(&fresh).ok();
-        }
-        replaced.map_err(|(doing, cause)| TokenFileError::Io {
-            doing,
-            path: self.path.clone(),
-            cause,
+        kept_file::replace(&self.path, &write(tokens), 0o600).map_err(|(doing, cause)| {
+            TokenFileError::Io {
+                doing,
+                path: self.path.clone(),
+                cause,
+            }
         })
-    }
-
-    fn put(&self, fresh: &Path, text: &str) -> Result<(), (&'static str, io::Error)> {
-        // What a crashed process of the same number has left is in the way of create_new.
-        fs::remove_file(fresh).ok();
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(fresh)
-            .map_err(|error| ("write", error))?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(|error| ("write", error))?;
-        fs::rename(fresh, &self.path).map_err(|error| ("replace", error))?;
-        self._folder.sync_all().map_err(|error| ("sync", error))
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
     }
 }
 

@@ -1,15 +1,14 @@
 //! Makes a key and a certificate signed by itself, for `uartd tls init`. It never ends: what counts is that clients know
 //! its key, and a certificate that ended one day would only teach people to click it away.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use uartnet_proto::KeyFingerprint;
 
 use super::{TlsError, fingerprint_of};
+use crate::kept_file;
 
 /// A key and a certificate that were made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,31 +68,8 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
             cause,
         }
     };
-    if let Some(folder) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(io("make the folder of"))?;
-    }
-    let mut fresh = path.to_owned().into_os_string();
-    fresh.push(format!(".{}", std::process::id()));
-    let fresh = PathBuf::from(fresh);
-    // What a crashed process of the same number has left is in the way of create_new.
-    fs::remove_file(&fresh).ok();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&fresh)
-        .map_err(io("write"))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&fresh, path))
-        .map_err(|cause| {
-            fs::remove_file(&fresh).ok();
-            io("write")(cause)
-        })
+    kept_file::make_folder(path).map_err(io("make the folder of"))?;
+    kept_file::replace(path, text, mode).map_err(|(doing, cause)| io(doing)(cause))
 }
 
 /// This machine's name, as far as it can stand in a certificate.
@@ -105,6 +81,7 @@ fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::read_fingerprint;

@@ -1,7 +1,7 @@
 //! From the files of a listener to a configuration of TLS. What cannot be used is said with the file and what to do.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -158,19 +158,10 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
     Ok((bytes, mode))
 }
 
-/// What tells one state of the files from another.
-pub(super) fn stamp(files: &TlsFiles) -> Vec<Option<(u64, i64, i64, u32)>> {
-    let of = |path: &PathBuf| {
-        let meta = fs::metadata(path).ok()?;
-        Some((meta.ino(), meta.ctime(), meta.ctime_nsec(), meta.mode()))
-    };
-    files.paths().map(of).collect()
-}
-
 impl TlsFiles {
     /// All of them.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.certificate, &self.key].into_iter()
+    pub(super) fn paths(&self) -> [&Path; 2] {
+        [&self.certificate, &self.key]
     }
 }
 
@@ -191,6 +182,7 @@ fn wrong(path: &Path, problem: impl fmt::Display) -> TlsError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::make;

@@ -2,18 +2,16 @@
 //! connected is not concerned. Files that cannot be used change nothing.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use uart_iface::watch::{Target, Watch, WatchError};
 
 use super::files::{self, TlsError};
 use super::{TlsFiles, read_fingerprint};
-
-/// How often the files are looked at where changes cannot be told.
-const LOOK: Duration = Duration::from_secs(2);
+use crate::kept_file::{self, Stamp};
 
 /// How long after a change the files are read: a key and its certificate are not written in one go.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -28,10 +26,9 @@ pub(crate) struct LiveTls {
 #[derive(Debug)]
 struct State {
     config: Arc<ServerConfig>,
-    stamp: Stamp,
+    /// Of the certificate and of the key.
+    stamp: [Option<Stamp>; 2],
 }
-
-type Stamp = Vec<Option<(u64, i64, i64, u32)>>;
 
 impl LiveTls {
     /// Reads the files.
@@ -40,7 +37,7 @@ impl LiveTls {
     /// One of them cannot be used.
     pub(crate) fn new(files: &TlsFiles) -> Result<Rc<LiveTls>, TlsError> {
         // First the stamp: what changes after it is seen the next time.
-        let stamp = files::stamp(files);
+        let stamp = files.paths().map(kept_file::stamp);
         Ok(Rc::new(LiveTls {
             state: RefCell::new(State {
                 config: files::load(files)?,
@@ -57,7 +54,7 @@ impl LiveTls {
 
     /// Reads the files again if they have changed.
     fn refresh(&self) {
-        let stamp = files::stamp(&self.files);
+        let stamp = self.files.paths().map(kept_file::stamp);
         if stamp == self.state.borrow().stamp {
             return;
         }
@@ -81,31 +78,8 @@ impl LiveTls {
 
     /// Reads the files again whenever they have changed. Never ends.
     pub(crate) async fn keep_fresh(&self) {
-        let mut told = false;
-        loop {
-            let targets = self.files.paths().map(Target::content);
-            let error = match Watch::new(targets) {
-                Ok(watch) => self.follow(watch).await,
-                Err(error) => error,
-            };
-            if !told {
-                tracing::warn!(%error, "the certificate is looked at every {LOOK:?} instead");
-                told = true;
-            }
-            tokio::time::sleep(LOOK).await;
-            self.refresh();
-        }
-    }
-
-    async fn follow(&self, mut watch: Watch) -> WatchError {
-        loop {
-            // What changed before it was watched counts too.
-            self.refresh();
-            if let Err(error) = watch.changed().await {
-                return error;
-            }
-            tokio::time::sleep(SETTLE).await;
-        }
+        let files = self.files.paths().map(PathBuf::from);
+        kept_file::keep_fresh("the certificate", &files, SETTLE, || self.refresh()).await;
     }
 }
 
