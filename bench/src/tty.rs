@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -117,6 +118,25 @@ pub fn wait(file: &impl std::os::fd::AsFd, flags: PollFlags, limit: Duration) ->
         match poll(&mut [PollFd::new(file, flags)], Some(&limit)) {
             Err(rustix::io::Errno::INTR) => {}
             polled => return Ok(polled? > 0),
+        }
+    }
+}
+
+/// Waits until something has happened to one of those an epoll watches; `events` then says what, as far as they have room.
+/// They are empty only when nothing happened for [`SILENCE`].
+///
+/// # Errors
+/// The epoll cannot be waited for.
+pub fn wait_many(epoll: &impl std::os::fd::AsFd, events: &mut Vec<epoll::Event>) -> Result<()> {
+    let limit = Timespec::try_from(SILENCE)?;
+    events.clear();
+    loop {
+        match epoll::wait(epoll, spare_capacity(events), Some(&limit)) {
+            Err(rustix::io::Errno::INTR) => {}
+            waited => {
+                waited?;
+                return Ok(());
+            }
         }
     }
 }

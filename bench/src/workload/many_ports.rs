@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::fs::Timespec;
 
 use super::{Bench, Metric, Place, Workload};
 use crate::content::Content;
@@ -14,7 +13,7 @@ use crate::peer::Peer;
 use crate::report::Unit;
 use crate::stats::percentile;
 use crate::subject::Protocol;
-use crate::tty::read_some;
+use crate::tty::{read_some, wait_many, write_all};
 
 /// 64 boards.
 pub(super) const MANY_PORTS: Workload = Workload {
@@ -96,21 +95,12 @@ fn many_ports(bench: &mut Bench) -> Result<()> {
                 for index in 0..PORTS {
                     let piece = content.at(position, PIECE);
                     said[index] = Instant::now();
-                    crate::tty::write_all(&mut boards[index], piece)?;
+                    write_all(&mut boards[index], piece)?;
                     said[PORTS + index] = Instant::now();
                     peers[index].sender.send(piece)?;
                 }
                 while left > 0 {
-                    events.clear();
-                    let limit = Timespec::try_from(crate::tty::SILENCE)?;
-                    match epoll::wait(
-                        &epoll,
-                        rustix::buffer::spare_capacity(&mut events),
-                        Some(&limit),
-                    ) {
-                        Err(rustix::io::Errno::INTR) => continue,
-                        waited => waited?,
-                    };
+                    wait_many(&epoll, &mut events)?;
                     ensure!(
                         !events.is_empty(),
                         "{left} of {} streams stand still",

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::fs::Timespec;
 
 use crate::content::Content;
 use crate::peer::Receiver;
-use crate::tty::{Board, SILENCE, write_all};
+use crate::tty::{Board, wait_many, write_all};
 
 /// How often the board says something.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -118,18 +117,9 @@ fn read_all(
     let mut left = receivers.len();
     let mut delays = Vec::new();
     let mut events = Vec::with_capacity(256);
-    let limit = Timespec::try_from(SILENCE)?;
     let piece = pace.piece() as u64;
     while left > 0 {
-        events.clear();
-        match epoll::wait(
-            &epoll,
-            rustix::buffer::spare_capacity(&mut events),
-            Some(&limit),
-        ) {
-            Err(rustix::io::Errno::INTR) => continue,
-            waited => waited?,
-        };
+        wait_many(&epoll, &mut events)?;
         ensure!(
             !events.is_empty(),
             "{left} readers heard nothing more, the first at {:?}",
