@@ -364,7 +364,13 @@ impl<S: Session> Round<'_, S> {
         }
         with_scratch(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            let read = ready!(self.connection.stream.poll_read(cx, &mut buffer));
+            let stream = &mut self.connection.stream;
+            let read = if self.connection.session.has_urgent_bytes() {
+                stream.poll_read_until_none(cx, &mut buffer)
+            } else {
+                stream.poll_read(cx, &mut buffer)
+            };
+            let read = ready!(read);
             let now = Instant::now();
             match read {
                 Ok(()) if !buffer.filled().is_empty() => {
@@ -532,6 +538,30 @@ impl Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    /// As [`Stream::poll_read`], but a short read does not mean that nothing more is there: only that there is nothing does,
+    /// for which it takes one read more. With urgent bytes the kernel ends a read where they begin, and nobody would come
+    /// back for the rest before the client sends something else.
+    fn poll_read_until_none(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Stream::Tcp(stream) = self else {
+            return self.poll_read(cx, buffer);
+        };
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
     }
 
@@ -798,6 +828,60 @@ mod tests {
             () = ring => {}
             () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("it sleeps for ever"),
         }
+    }
+
+    /// It is over when it has heard a z, and notes the bytes as they come.
+    #[derive(Debug, Default)]
+    struct Listens {
+        heard: Rc<RefCell<Vec<u8>>>,
+    }
+
+    impl Session for Listens {
+        fn handle_input(&mut self, _now: Instant, bytes: &[u8]) {
+            self.heard.borrow_mut().extend_from_slice(bytes);
+        }
+
+        fn handle_end_of_input(&mut self, _now: Instant) {}
+
+        fn handle_stop(&mut self, _now: Instant) {}
+
+        fn poll_output(&mut self, _now: Instant, _out: &mut Output) {}
+
+        fn wants_input(&self) -> bool {
+            true
+        }
+
+        fn has_urgent_bytes(&self) -> bool {
+            true
+        }
+
+        fn finished(&self) -> Option<Finish> {
+            self.heard.borrow().contains(&b'z').then_some(Finish::Close)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_an_urgent_byte_is_read_without_anything_more_being_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        let (stream, client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        stream.tune(Duration::from_secs(5)).unwrap();
+        let session = Listens::default();
+        let heard = session.heard.clone();
+        let mut account = Account::default();
+        let served = serve(stream, session, Rc::default(), ending(), &mut account);
+        // The socket is waited for, and then all of it is there before any is read: a gateway that has much to do.
+        let send = async {
+            let socket = SockRef::from(&client);
+            socket.send(b"IAC").unwrap();
+            socket.send_out_of_band(b"!").unwrap();
+            socket.send(b"a line that ends with z").unwrap();
+        };
+        let conversation = async { tokio::join!(served, send).0 };
+        let served = tokio::time::timeout(Duration::from_secs(60), conversation).await;
+        assert!(served.is_ok(), "stuck after {:?}", heard.borrow());
+        assert_eq!(&**heard.borrow(), b"IAC!a line that ends with z");
     }
 
     #[tokio::test]

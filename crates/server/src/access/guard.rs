@@ -89,6 +89,11 @@ impl Session for Guarded {
         inside.is_some_and(|session| session.wants_input())
     }
 
+    fn has_urgent_bytes(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_some_and(|session| session.has_urgent_bytes())
+    }
+
     fn finished(&self) -> Option<Finish> {
         match &self.session {
             None => Some(Finish::Linger),

@@ -111,6 +111,12 @@ pub trait Session: fmt::Debug {
     /// Whether it can take more input now. It can become true in [`Session::poll_output`].
     fn wants_input(&self) -> bool;
 
+    /// Whether the protocol has urgent bytes, as telnet has its Synch. A read of a socket ends before such a byte, however
+    /// much is there behind it.
+    fn has_urgent_bytes(&self) -> bool {
+        false
+    }
+
     /// What is said last to a client that is shown out; empty where the protocol has no way to say it. The session is
     /// dropped then.
     fn farewell(&self, _farewell: &Farewell) -> Bytes {

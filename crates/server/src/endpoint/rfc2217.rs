@@ -166,6 +166,10 @@ impl Session for Rfc2217Session {
             && self.said.len() < UNSAID
     }
 
+    fn has_urgent_bytes(&self) -> bool {
+        true
+    }
+
     fn finished(&self) -> Option<Finish> {
         self.bridge.finished()
     }
