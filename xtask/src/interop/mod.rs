@@ -4,8 +4,11 @@
 mod asciinema;
 mod esptool;
 mod firmware;
+mod full_disk;
 mod gateway;
+mod lost_peer;
 mod lrzsz;
+mod machines;
 mod micropython;
 mod miniterm;
 mod modbus;
@@ -89,6 +92,8 @@ const CASES: &[Case] = &[
     lrzsz::VIRTUAL,
     asciinema::CASE,
     systemd::CASE,
+    lost_peer::CASE,
+    full_disk::CASE,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.

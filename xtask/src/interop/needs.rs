@@ -32,6 +32,8 @@ pub(super) enum Need {
         /// The archive that it comes in.
         file: &'static str,
     },
+    /// To be root, who may make networks and mount.
+    Root,
 }
 
 /// How to see that something is there.
@@ -61,6 +63,7 @@ impl Need {
             Need::Debian { package, .. } | Need::Python { package, .. } => package,
             // The same package may be needed in both forms, so the archive's name tells them apart.
             Need::PythonSource { file, .. } => file,
+            Need::Root => "root",
         }
     }
 
@@ -77,6 +80,7 @@ impl Need {
             Need::PythonSource { file, .. } => {
                 sources().is_ok_and(|folder| folder.join(file).is_file())
             }
+            Need::Root => is_root(),
             Need::Python { module, .. } => python().is_ok_and(|python| {
                 succeeds(Command::new(python).args(["-c", &format!("import {module}")]))
             }),
@@ -111,7 +115,7 @@ pub(super) fn install(needs: &[&Need]) -> Result<()> {
         install
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&debian);
-        if !succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"])) {
+        if !is_root() {
             bail!(
                 "only root can install packages; type: sudo apt-get update && sudo {}",
                 shown(&install)
@@ -156,6 +160,9 @@ pub(super) fn install(needs: &[&Need]) -> Result<()> {
 /// # Errors
 /// Something is.
 pub(super) fn demand(needs: &[&Need]) -> Result<()> {
+    if needs.contains(&&Need::Root) && !is_root() {
+        bail!("only root can do this; type: sudo cargo xtask interop");
+    }
     let missing = missing(needs, |_| true);
     if !missing.is_empty() {
         bail!(
@@ -175,6 +182,10 @@ fn missing(needs: &[&Need], kind: impl Fn(&Need) -> bool) -> Vec<&'static str> {
         }
     }
     names
+}
+
+fn is_root() -> bool {
+    succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"]))
 }
 
 fn succeeds(command: &mut Command) -> bool {

@@ -4,7 +4,8 @@
 //! A line is one `write` to the page cache, so a slow disk delays the daemon no more than any write to a file may. What
 //! strangers cause is bounded to [`STRANGERS`] lines in [`PERIOD`], the rest is counted in a line of its own; a file
 //! that has reached [`LARGEST`] bytes becomes `PATH.1`, instead of the one before. What cannot be written is counted and
-//! told in the log.
+//! told in the log, and here as well when it can be: half a line is taken back, and how many are missing is said in
+//! their place.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File, OpenOptions};
@@ -42,6 +43,8 @@ pub struct Audit {
     to: AuditTo,
     file: RefCell<Option<Open>>,
     lost: Cell<u64>,
+    /// How many of those lost are not yet told by a line here.
+    missing: Cell<u64>,
     strangers: Cell<Bucket>,
 }
 
@@ -135,6 +138,8 @@ pub enum Event<'a> {
     Token { token: &'a str, what: &'a str },
     /// So many lines about strangers were left out.
     Suppressed { lines: u64 },
+    /// So many lines could not be written here.
+    Lost { lines: u64 },
 }
 
 #[derive(Serialize)]
@@ -184,20 +189,21 @@ impl Audit {
         if self.to == AuditTo::Nowhere {
             return;
         }
-        let time = humantime::format_rfc3339_millis(date).to_string();
-        let mut line = match harmless::json(&Line { time, event }) {
-            Ok(line) => line.into_bytes(),
+        let missing = match self.missing.get() {
+            0 => Ok(String::new()),
+            lines => line(date, &Event::Lost { lines }),
+        };
+        let lines = match missing.and_then(|missing| Ok(missing + &line(date, event)?)) {
+            Ok(lines) => lines,
             Err(error) => return self.lose(&error.into()),
         };
-        line.push(b'\n');
         match &self.to {
             AuditTo::Nowhere => {}
-            AuditTo::Stderr => stdio::tell(&String::from_utf8_lossy(&line)),
-            AuditTo::File(path) => {
-                if let Err(error) = self.append(path, &line) {
-                    self.lose(&error);
-                }
-            }
+            AuditTo::Stderr => stdio::tell(&lines),
+            AuditTo::File(path) => match self.append(path, lines.as_bytes()) {
+                Ok(()) => self.missing.set(0),
+                Err(error) => self.lose(&error),
+            },
         }
     }
 
@@ -227,7 +233,8 @@ impl Audit {
         self.strangers.set(bucket);
     }
 
-    fn append(&self, path: &Path, line: &[u8]) -> io::Result<()> {
+    /// Appends these lines, or nothing.
+    fn append(&self, path: &Path, lines: &[u8]) -> io::Result<()> {
         let mut file = self.file.borrow_mut();
         if file.as_ref().is_none_or(|open| open.size >= LARGEST) {
             if file.take().is_some() {
@@ -238,8 +245,14 @@ impl Audit {
             *file = Some(Open::new(path)?);
         }
         if let Some(open) = file.as_mut() {
-            open.file.write_all(line)?;
-            open.size += line.len() as u64;
+            if let Err(error) = open.file.write_all(lines) {
+                // What a full disk had still taken; less there than we know of is somebody else's doing.
+                if open.file.metadata()?.len() > open.size {
+                    open.file.set_len(open.size)?;
+                }
+                return Err(error);
+            }
+            open.size += lines.len() as u64;
         }
         Ok(())
     }
@@ -247,11 +260,17 @@ impl Audit {
     fn lose(&self, error: &io::Error) {
         let lost = self.lost.get() + 1;
         self.lost.set(lost);
+        self.missing.set(self.missing.get() + 1);
         // A full disk would fill the log as well.
         if lost.is_power_of_two() {
             tracing::error!(lost, %error, "the audit log cannot be written");
         }
     }
+}
+
+fn line(date: SystemTime, event: &Event<'_>) -> serde_json::Result<String> {
+    let time = humantime::format_rfc3339_millis(date).to_string();
+    Ok(harmless::json(&Line { time, event })? + "\n")
 }
 
 impl Open {
