@@ -4,6 +4,7 @@
 //! Everything here ends by itself: each wait has [`DEADLINE`], and each process is stopped when its guard is dropped.
 
 mod binaries;
+mod board;
 mod collected;
 mod conformance;
 mod content;
@@ -20,6 +21,7 @@ mod uart;
 use std::time::Duration;
 
 pub use binaries::{Binaries, binaries};
+pub use board::Board;
 pub use collected::Collected;
 pub use conformance::{Conformed, conformance};
 pub use content::{content, differs_at};

@@ -1,9 +1,10 @@
 //! Pseudo-terminals: a person's terminal for `uart`, and the plug in which a foreign board sits.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,13 +43,8 @@ impl Tty {
     /// # Errors
     /// The system has none left.
     pub fn open() -> Result<Tty> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-            .context("there is no pseudo-terminal to be had")?;
-        grantpt(&master)
-            .and_then(|()| unlockpt(&master))
-            .context("the pseudo-terminal cannot be unlocked")?;
-        let name = ptsname(&master, Vec::new()).context("the pseudo-terminal has no name")?;
-        let theirs = open_board(Path::new(std::ffi::OsStr::from_bytes(name.as_bytes())))?;
+        let (ours, name) = open_master()?;
+        let theirs = open_board(&name)?;
         let size = Winsize {
             ws_row: 24,
             ws_col: 80,
@@ -56,7 +52,6 @@ impl Tty {
             ws_ypixel: 0,
         };
         tcsetwinsize(&theirs, size).context("the pseudo-terminal takes no size")?;
-        let ours = File::from(master);
         let screen = Collected::of(
             ours.try_clone()
                 .context("the pseudo-terminal cannot be shared")?,
@@ -135,6 +130,18 @@ impl Terminal {
         let process = Process::start(command)?;
         Ok(Terminal { tty, process })
     }
+}
+
+/// The end of a new pseudo-terminal that is not the terminal, and the terminal's path.
+pub(crate) fn open_master() -> Result<(File, PathBuf)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+        .context("there is no pseudo-terminal to be had")?;
+    grantpt(&master)
+        .and_then(|()| unlockpt(&master))
+        .context("the pseudo-terminal cannot be unlocked")?;
+    let name = ptsname(&master, Vec::new()).context("the pseudo-terminal has no name")?;
+    let path = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
+    Ok((master.into(), path))
 }
 
 /// Opens a terminal device as a program that is a board would, without making it the controlling terminal.

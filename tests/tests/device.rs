@@ -2,58 +2,14 @@
 //! nothing that was meant for the old one reaches the new one.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::tcgetattr;
 use serde_json::{Value, json};
-use uartnet_tests::{DEADLINE, Daemon, Session, read_exactly};
-
-/// A board with a serial port of its own, as far as a pseudo-terminal can be one.
-struct Board {
-    end: File,
-    terminal: PathBuf,
-}
-
-impl Board {
-    fn new() -> Board {
-        let end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&end).and_then(|()| unlockpt(&end)).unwrap();
-        let terminal = ptsname(&end, Vec::new()).unwrap().into_string().unwrap();
-        Board {
-            end: end.into(),
-            terminal: terminal.into(),
-        }
-    }
-
-    /// Puts it in, as udev does: the directory, then the link.
-    fn plug_in(&self, link: &Path) {
-        fs::create_dir_all(link.parent().unwrap()).unwrap();
-        symlink(&self.terminal, link).unwrap();
-    }
-
-    /// The link goes first: the number of the pseudo-terminal may be somebody else's at once.
-    fn unplug(self, link: &Path) {
-        fs::remove_file(link).unwrap();
-        drop(self.end);
-    }
-
-    fn hears(&mut self, text: &str) {
-        let heard = read_exactly(&mut self.end, text.len());
-        assert_eq!(
-            heard.escape_ascii().to_string(),
-            text.escape_default().to_string()
-        );
-    }
-
-    fn says(&mut self, text: &str) {
-        self.end.write_all(text.as_bytes()).unwrap();
-    }
-}
+use uartnet_tests::{Board, DEADLINE, Daemon, Session, read_exactly};
 
 /// A port behind a link, with a listener of each protocol.
 fn start(link: &Path, settings: &str) -> Daemon {

@@ -1,7 +1,9 @@
 //! How a gateway stops: gracefully at the first signal, at once at the second.
 
+use std::io::Write;
+
 use serde_json::json;
-use uartnet_tests::{Daemon, Peer, Session, Signal, exit_code};
+use uartnet_tests::{Board, Collected, Daemon, Peer, Session, Signal, exit_code, open_board};
 
 #[test]
 fn either_signal_stops_an_idle_gateway_with_exit_code_0() {
@@ -82,4 +84,52 @@ fn the_second_signal_cuts() {
     daemon.wait_log("stop").unwrap();
     daemon.process().signal(Signal::TERM).unwrap();
     daemon.wait().unwrap();
+}
+
+/// A gateway that is stopped while it still has all but the first of these bytes to write, one in 20 ms. Gives what the board got
+/// by then, and the gateway's log.
+fn stop_while_writing(count: usize, drain: &str) -> (Vec<u8>, String) {
+    let board = Board::new();
+    // Held open, so that the board's end does not see its last user go.
+    let mut terminal = open_board(&board.terminal).unwrap();
+    let heard = Collected::of(board.end.try_clone().unwrap());
+    let mut daemon = Daemon::with_config(&format!(
+        "[gateway]\ndrain = \"{drain}\"\n[[port]]\nname = \"board0\"\ndevice = \"{}\"\nwrite_pacing = \"20ms/byte\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n",
+        board.terminal.display()
+    ))
+    .unwrap();
+    let mut session = Session::open(daemon.address());
+    session.request(json!({"open": "board0", "mode": "write"}));
+    session.write(0, vec![b'x'; count]);
+    heard.wait_for("x").unwrap();
+    daemon.process().signal(Signal::TERM).unwrap();
+    assert_eq!(exit_code(daemon.wait().unwrap()), 0);
+    // A mark of our own, through the terminal that the gateway has left, shows where its bytes end.
+    terminal.write_all(b".").unwrap();
+    heard.wait_for(".").unwrap();
+    let mut heard = heard.bytes();
+    assert_eq!(heard.pop(), Some(b'.'));
+    (heard, daemon.log())
+}
+
+#[test]
+fn what_is_queued_for_a_slow_board_is_written_before_the_end() {
+    let (heard, log) = stop_while_writing(25, "1h");
+    assert_eq!(heard, [b'x'; 25]);
+    assert!(log.contains("bytes_unwritten=0"), "{log}");
+    assert!(!log.contains("cut before"), "{log}");
+}
+
+#[test]
+fn what_a_slow_board_did_not_get_in_time_is_cut_and_named() {
+    let (heard, log) = stop_while_writing(20_000, "200ms");
+    assert!(!heard.is_empty() && heard.len() < 20_000);
+    let cut = 20_000 - heard.len();
+    for named in [
+        format!("cut before the UART took them port=board0 bytes={cut}"),
+        format!("bytes_unwritten={cut}"),
+    ] {
+        assert!(log.contains(&named), "{} were written\n{log}", heard.len());
+    }
 }
