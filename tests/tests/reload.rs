@@ -11,7 +11,7 @@ use std::process::Output;
 
 use serde_json::json;
 use tempfile::TempDir;
-use uartnet_tests::{Daemon, Peer, Session, Signal, exit_code, uartd_command};
+use uartnet_tests::{Daemon, Keys, Peer, Session, Signal, exit_code, uartd_command};
 
 /// A daemon with a file that can be changed.
 struct Bench {
@@ -337,4 +337,65 @@ fn a_port_that_is_renamed_hands_its_device_over() {
     // Line settings are applied to a device that is in use.
     bench.reloads(&port("new", "19200-8n1"), "port new changed: line\n");
     assert_eq!(session.event("line")["line"], "19200-8n1");
+}
+
+#[test]
+fn a_gateway_that_only_speaks_tls_is_told_otherwise() {
+    let keys = Keys::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, audit) = (
+        folder.path().join("uartd.sock"),
+        folder.path().join("audit"),
+    );
+    let tls = "[[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\ntls = true\n";
+    let unix = format!(
+        "[[listen]]\nprotocol = \"uartnet\"\naddress = \"unix:{}\"\n",
+        socket.display()
+    );
+    let gateway = format!("[gateway]\naudit = {audit:?}\n{A}");
+    let mut daemon = keys.start(&format!("{gateway}{tls}"));
+    let reload = |address: &str| {
+        let mut command = keys.uartd();
+        let output = command.args(["reload", "--gateway", address]).output();
+        let output = output.unwrap();
+        (
+            exit_code(output.status),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, _, told) = reload(daemon.gateway());
+    assert_eq!(code, 1);
+    for what_to_do in ["speaks TLS", "SIGHUP", "--gateway unix:PATH"] {
+        assert!(told.contains(what_to_do), "{told}");
+    }
+    let (code, _, told) = reload("tls://localhost:1");
+    assert_eq!(code, 2);
+    assert!(told.contains("SIGHUP"), "{told}");
+
+    // Both ways it names.
+    fs::write(keys.path("uartd.toml"), format!("{gateway}{tls}{unix}")).unwrap();
+    daemon.process().signal(Signal::HUP).unwrap();
+    daemon.wait_log("reloaded: listener uartnet unix:").unwrap();
+    let changed = format!("{gateway}history = \"4KiB\"\n{tls}{unix}");
+    fs::write(keys.path("uartd.toml"), changed).unwrap();
+    let (code, told, _) = reload(&format!("unix:{}", socket.display()));
+    assert_eq!((code, told.as_str()), (0, "port a changed: history\n"));
+
+    // Who asked is written down, and what came of it.
+    let audit = fs::read_to_string(audit).unwrap();
+    let lines: Vec<serde_json::Value> = audit
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let reloaded: Vec<_> = lines
+        .iter()
+        .filter(|it| it["event"] == "reloaded")
+        .collect();
+    assert_eq!(reloaded.len(), 2, "{audit}");
+    assert_eq!(reloaded[1]["changes"], json!(["port a changed: history"]));
+    let asked: Vec<_> = lines.iter().filter(|it| it["right"] == "reload").collect();
+    assert_eq!(asked.len(), 1, "{audit}");
+    assert_eq!(asked[0]["event"], "control");
+    assert_eq!(asked[0]["as"], "anonymous");
 }

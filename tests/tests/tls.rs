@@ -355,3 +355,43 @@ fn a_watch_goes_on_over_tls() {
         asked();
     }
 }
+
+#[test]
+fn a_flood_of_strangers_is_told_as_a_number_and_not_one_by_one() {
+    const FLOOD: usize = 300;
+    let keys = Keys::new();
+    let text = format!(
+        "[gateway]\naudit = \"stderr\"\n{PORT}{}",
+        listener("uartnet", "")
+    );
+    let mut daemon = keys.start(&text);
+    for _ in 0..FLOOD {
+        let mut stream = TcpStream::connect(daemon.address()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(b"13_Hello IoT!").ok();
+        stream.read_to_end(&mut Vec::new()).ok();
+    }
+    // Without waiting for anybody else to come.
+    daemon.wait_log("turned away: others").unwrap();
+    assert!(daemon.stop().unwrap().success());
+    let log = daemon.log();
+    let about = |what: &'static str| log.lines().filter(move |line| line.contains(what));
+    let others: usize = about("turned away: others")
+        .map(|line| {
+            let (_, rest) = line.split_once("more=").unwrap();
+            let digits = rest.split(|it: char| !it.is_ascii_digit()).next();
+            digits.unwrap().parse::<usize>().unwrap()
+        })
+        .sum();
+    let told = about("turned away: ").count() - about("turned away: others").count();
+    // One way or the other, each of them is in the log; and in the audit log.
+    assert_eq!(told + others, FLOOD, "{log}");
+    assert!(told * 10 < FLOOD, "{log}");
+    let suppressed: usize = about(r#""event":"suppressed""#)
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| line["lines"].as_u64().unwrap() as usize)
+        .sum();
+    let written = about(r#""event":"turned-away""#).count();
+    assert!(written + suppressed <= FLOOD, "{log}");
+    assert!(written >= 100, "{log}");
+}

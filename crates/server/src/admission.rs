@@ -145,11 +145,12 @@ impl Admission {
     ) {
         let peer: Rc<str> = stream.peer().into();
         let address = stream.address();
+        let origin = Origin::of(address);
+        let endpoint = offer.config.endpoint;
+        let protocol = endpoint.name();
         if !offer.config.allowed.contains(address) {
-            let protocol = offer.config.endpoint.name();
-            return self
-                .gate
-                .handle_not_allowed(Instant::now(), &peer, protocol);
+            let gate = &self.gate;
+            return gate.handle_not_allowed(Instant::now(), origin, &peer, protocol);
         }
         if let Err(error) = stream.tune(self.limits.get().dead_peer) {
             tracing::debug!(peer = &*peer, %error, "a client left as it came");
@@ -158,24 +159,26 @@ impl Admission {
         let limit = self.limits.get().connections;
         if self.served.get() >= limit {
             let why = format!("all {limit} connections of this gateway are in use");
-            return self.refuse(stream, offer, &peer, &why, bells);
+            self.gate
+                .turn_away(Instant::now(), origin, &peer, protocol, &why);
+            return self.refuse(stream, offer, &why, bells);
         }
-        let origin = Origin::of(address);
         let seat = match Seat::new(self, origin) {
             Ok(seat) => seat,
             Err(count) => {
                 let why = format!(
                     "{count} connections of this address are in use, and it may have no more"
                 );
-                return self.refuse(stream, offer, &peer, &why, bells);
+                self.gate
+                    .turn_away(Instant::now(), origin, &peer, protocol, &why);
+                return self.refuse(stream, offer, &why, bells);
             }
         };
-        let endpoint = offer.config.endpoint;
         let arrival = self.gate.arrive(
             Instant::now(),
             origin,
             peer.clone(),
-            endpoint.name(),
+            protocol,
             match &offer.tls {
                 None => Identity::anonymous(offer.config.access),
                 // Whoever they are, they are a stranger until hands are shaken.
@@ -185,12 +188,10 @@ impl Admission {
         let arrival = match arrival {
             Ok(arrival) => arrival,
             Err(crowded) => {
-                let why = crowded.to_string();
-                return self.refuse(stream, offer, &peer, &why, bells);
+                return self.refuse(stream, offer, &crowded.to_string(), bells);
             }
         };
         self.gate.gateway().connections().accepted();
-        let protocol = endpoint.name();
         tracing::debug!(peer = &*peer, protocol, "connected");
         let served = Counted::new(self, |admission| &admission.served);
         let opening = open(stream, arrival, offer.clone(), door.clone(), bells.clone());
@@ -203,15 +204,7 @@ impl Admission {
         });
     }
 
-    fn refuse(
-        self: &Rc<Self>,
-        stream: Stream,
-        offer: &Offer,
-        peer: &str,
-        why: &str,
-        bells: &Bells,
-    ) {
-        tracing::warn!(peer, "refused: {why}");
+    fn refuse(self: &Rc<Self>, stream: Stream, offer: &Offer, why: &str, bells: &Bells) {
         self.gate.gateway().connections().refused();
         // To shake hands with all who come is what the limits are against.
         if self.refused.get() >= REFUSED_AT_ONCE || offer.tls.is_some() {

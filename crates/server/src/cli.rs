@@ -145,6 +145,9 @@ impl Serve {
 }
 
 fn gateway_address(text: &str) -> Result<ListenAddress, String> {
+    if text.starts_with("tls://") {
+        return Err("TLS is not spoken here; name a listener on a Unix socket (unix:PATH), or send SIGHUP to uartd".to_owned());
+    }
     ListenAddress::parse(text)
 }
 

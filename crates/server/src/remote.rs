@@ -19,6 +19,8 @@ use crate::config::ListenAddress;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How much is read at once.
 const READ: usize = 4096;
+/// What begins like this is no frame, but what TLS says to whoever speaks none: a record of type alert (RFC 8446 section 5.1).
+const TLS_ALERT: &[u8] = b"\x15\x03";
 
 /// Why a running gateway did not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,16 @@ pub enum RemoteError {
         address: ListenAddress,
         /// What the operating system said.
         cause: io::Error,
+    },
+    /// It speaks TLS, which is not spoken here.
+    #[error(
+        "the listener at {address} speaks TLS, and uartd reload does not; send SIGHUP to uartd instead (kill -HUP PID, \
+         or systemctl reload uartd: the answer is in its log), or give it a listener on a Unix socket as well \
+         (protocol \"uartnet\", address \"unix:PATH\"), and name that: uartd reload --gateway unix:PATH"
+    )]
+    Tls {
+        /// Where.
+        address: ListenAddress,
     },
     /// It was lost on the way.
     #[error("the gateway at {address} was lost: {cause}")]
@@ -132,6 +144,10 @@ impl Line {
             let mut bytes = [0; READ];
             match self.stream.read(&mut bytes).map_err(|e| self.lost(e))? {
                 0 => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+                _ if bytes.starts_with(TLS_ALERT) => {
+                    let address = self.address.clone();
+                    return Err(RemoteError::Tls { address });
+                }
                 count => self.decoder.handle_input(&bytes[..count]),
             }
         }

@@ -245,6 +245,8 @@ impl Daemon {
         let fresh = keep_fresh(gate.clone());
         let cut = ending.cut.clone();
         spawn_local(async move { cut.run_until_cancelled(fresh).await });
+        let (cut, telling) = (ending.cut.clone(), gate.clone());
+        spawn_local(async move { cut.run_until_cancelled(telling.keep_telling()).await });
         let listeners = bound.into_iter().zip(offers).map(|(listener, offer)| {
             warn_insecure(&gate, &offer.config);
             let listener = RunningListener::start(listener, offer, &admission, &ending);
@@ -478,8 +480,9 @@ impl Daemon {
     }
 
     fn account(&self) -> Summary {
-        let date = SystemTime::now();
-        self.admission.gate().audit().record(date, &Event::Stopped);
+        let gate = self.admission.gate();
+        gate.tell_left_out();
+        gate.audit().record(SystemTime::now(), &Event::Stopped);
         let cut = self.admission.cut_short();
         let mut summary = Summary {
             connections_cut: cut.connections,

@@ -112,7 +112,9 @@ pub enum Event<'a> {
     Refused {
         #[serde(flatten)]
         who: Who<'a>,
-        port: &'a str,
+        /// `None`: it is about the gateway.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        port: Option<&'a str>,
         right: &'a str,
         why: &'a str,
     },
@@ -120,7 +122,9 @@ pub enum Event<'a> {
     Control {
         #[serde(flatten)]
         who: Who<'a>,
-        port: &'a str,
+        /// `None`: it is about the gateway.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        port: Option<&'a str>,
         right: &'a str,
         what: &'a str,
     },

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Notify;
+
 use super::audit::{Audit, Event};
+use super::complaints::Complaints;
 use super::crowd::{Crowd, Failures, Origin};
 use super::identity::{Credential, Grant, Identity};
 use super::token::{NotInForce, Token, Tokens};
@@ -46,7 +49,9 @@ pub struct Gate {
     audit: Audit,
     handshakes_failed: Cell<u64>,
     not_allowed: Cell<u64>,
-    complaints: Cell<Complaints>,
+    complaints: RefCell<Complaints>,
+    /// Rung when somebody is not let in.
+    complained: Notify,
 }
 
 /// The tokens, as they were last read.
@@ -58,16 +63,6 @@ struct Book {
     /// The file cannot be used: nobody new is let in by a token.
     unusable: bool,
 }
-
-/// What was said in the log of strangers, who may come as often as they like.
-#[derive(Debug, Clone, Copy, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    left_out: u64,
-}
-
-/// No more often than this the log tells of strangers.
-const COMPLAIN: Duration = Duration::from_secs(1);
 
 /// What a gate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +140,8 @@ impl Gate {
             audit,
             handshakes_failed: Cell::new(0),
             not_allowed: Cell::new(0),
-            complaints: Cell::default(),
+            complaints: RefCell::default(),
+            complained: Notify::new(),
         }))
     }
 
@@ -217,13 +213,7 @@ impl Gate {
         let place = if identity.grant == Grant::Nothing {
             let limit = self.rules.get().max_unauthenticated;
             if let Err(crowded) = self.crowd.borrow_mut().enter(origin, limit) {
-                let date = self.date(now);
-                let event = Event::TurnedAway {
-                    peer: &peer,
-                    protocol,
-                    why: &crowded.to_string(),
-                };
-                self.audit.record_stranger(date, &event);
+                self.turn_away(now, origin, &peer, protocol, &crowded.to_string());
                 return Err(crowded);
             }
             Some(Box::new(Place {
@@ -339,19 +329,34 @@ impl Gate {
     }
 
     /// Somebody came from an address that is not let in where they came.
-    pub(crate) fn handle_not_allowed(&self, now: Instant, peer: &str, protocol: &str) {
+    pub(crate) fn handle_not_allowed(
+        &self,
+        now: Instant,
+        origin: Origin,
+        peer: &str,
+        protocol: &str,
+    ) {
         self.not_allowed.update(|count| count + 1);
-        self.turn_away(
-            now,
-            peer,
-            protocol,
-            "clients of this address are not let in",
-        );
+        let why = "clients of this address are not let in";
+        self.turn_away(now, origin, peer, protocol, why);
     }
 
-    /// Writes down why somebody was turned away before a word was said.
-    fn turn_away(&self, now: Instant, peer: &str, protocol: &str, why: &str) {
-        self.complain(now, peer, protocol, why);
+    /// Writes down why somebody is not let in, in the log and in the audit log, each as far as strangers may fill it.
+    pub(crate) fn turn_away(
+        &self,
+        now: Instant,
+        origin: Origin,
+        peer: &str,
+        protocol: &str,
+        why: &str,
+    ) {
+        if self.complaints_until().is_some_and(|until| until <= now) {
+            self.tell_left_out();
+        }
+        if self.complaints.borrow_mut().note(now, origin, why) {
+            tracing::warn!(peer, protocol, "turned away: {why}");
+        }
+        self.complained.notify_one();
         let event = Event::TurnedAway {
             peer,
             protocol,
@@ -360,23 +365,33 @@ impl Gate {
         self.audit.record_stranger(self.date(now), &event);
     }
 
-    /// Says in the log why somebody was turned away before a word was said, unless it has just said something like it.
-    fn complain(&self, now: Instant, peer: &str, protocol: &str, why: &str) {
-        let mut complaints = self.complaints.take();
-        let lately = complaints
-            .last
-            .is_some_and(|last| now.saturating_duration_since(last) < COMPLAIN);
-        if lately {
-            complaints.left_out += 1;
-        } else {
-            let left_out = complaints.left_out;
-            tracing::warn!(peer, protocol, left_out, "turned away: {why}");
-            complaints = Complaints {
-                last: Some(now),
-                left_out: 0,
-            };
+    /// Says in the log how many were not let in, beside those it has told of one by one.
+    pub(crate) fn tell_left_out(&self) {
+        let more = self.complaints.borrow_mut().take_left_out();
+        if more > 0 {
+            tracing::warn!(
+                more,
+                "turned away: others, for the same reasons or too many to tell"
+            );
         }
-        self.complaints.set(complaints);
+    }
+
+    /// When [`Gate::tell_left_out`] is due.
+    fn complaints_until(&self) -> Option<Instant> {
+        self.complaints.borrow().poll_timeout()
+    }
+
+    /// Tells how many more were not let in, as long as there are such. Never ends.
+    pub(crate) async fn keep_telling(&self) {
+        loop {
+            match self.complaints_until() {
+                None => self.complained.notified().await,
+                Some(until) => {
+                    tokio::time::sleep_until(until.into()).await;
+                    self.tell_left_out();
+                }
+            }
+        }
     }
 
     pub(super) fn enter(&self, visitor: &Rc<Visitor>) {
@@ -409,7 +424,8 @@ impl Arrival {
     pub fn handle_no_handshake(self, now: Instant, why: &str) {
         let failed = &self.gate.handshakes_failed;
         failed.update(|count| count + 1);
-        self.gate.turn_away(now, &self.peer, self.protocol, why);
+        self.gate
+            .turn_away(now, self.origin, &self.peer, self.protocol, why);
     }
 
     /// Until when they must say who they are; `None`: they need not.

@@ -12,6 +12,7 @@
 
 mod allowed;
 mod audit;
+mod complaints;
 mod crowd;
 mod door;
 mod fresh;

@@ -37,7 +37,7 @@ impl Overseer {
             let what = described(control);
             self.visitor.record(now, |who| Event::Control {
                 who,
-                port: port.as_str(),
+                port: Some(port.as_str()),
                 right: right.as_str(),
                 what: &what,
             });

@@ -25,6 +25,9 @@ use crate::reload::Ticket;
 /// A token's end is looked at at least this often: dates can be set, and instants stand still while a machine sleeps.
 const LOOK_AT_DATE: Duration = Duration::from_secs(60);
 
+/// How the right to have the configuration read again is called where rights to ports have their names.
+const RELOAD: &str = "reload";
+
 /// How many refusals of one connection are written down one by one.
 const REFUSED_TOLD: usize = 32;
 
@@ -64,7 +67,8 @@ pub struct Farewell(String);
 /// What somebody was refused.
 #[derive(Debug, Default)]
 struct Refused {
-    told: Vec<(PortName, Right)>,
+    /// Of which port, if of one, and what.
+    told: Vec<(Option<PortName>, &'static str)>,
     more: u64,
 }
 
@@ -159,14 +163,20 @@ impl Visitor {
     ///
     /// # Errors
     /// [`Refusal::Access`]: it needs admin access to everything.
-    pub fn reload(&self) -> Result<Rc<Ticket>, Refusal> {
-        let has = self.identity.borrow().grant.everywhere();
-        if has < Some(Access::Admin) {
-            return Err(Refusal::Access {
-                needed: Access::Admin,
-                has: has.unwrap_or(Access::Read),
-            });
+    pub fn reload(&self, now: Instant) -> Result<Rc<Ticket>, Refusal> {
+        let needed = Access::Admin;
+        let everywhere = self.identity.borrow().grant.everywhere();
+        if everywhere < Some(needed) {
+            let has = everywhere.unwrap_or(Access::Read);
+            self.note_refused_what(now, None, RELOAD, needed, has);
+            return Err(Refusal::Access { needed, has });
         }
+        self.record(now, |who| Event::Control {
+            who,
+            port: None,
+            right: RELOAD,
+            what: "config",
+        });
         Ok(self.gate.gateway().reloads().ask(&self.nudge))
     }
 
@@ -303,29 +313,17 @@ impl Visitor {
     }
 
     fn refuse_token(&self, now: Instant, why: &NotInForce) {
-        tracing::warn!(peer = &*self.peer, "not let in: {why}");
-        let event = Event::TurnedAway {
-            peer: &self.peer,
-            protocol: self.protocol,
-            why: &why.to_string(),
-        };
-        let audit = self.gate.audit();
-        audit.record_stranger(self.gate.date(now), &event);
+        let why = why.to_string();
+        self.gate
+            .turn_away(now, self.origin, &self.peer, self.protocol, &why);
         let at = self.gate.handle_failure(now, self.origin);
         self.show_out(at, "this token is not in force here");
     }
 
     /// They have not said who they are, and must.
     pub fn turn_away(&self, now: Instant, why: &str) {
-        // As often as strangers like, so not for everybody who reads the log.
-        tracing::debug!(peer = &*self.peer, "not let in: {why}");
-        let event = Event::TurnedAway {
-            peer: &self.peer,
-            protocol: self.protocol,
-            why,
-        };
-        let audit = self.gate.audit();
-        audit.record_stranger(self.gate.date(now), &event);
+        self.gate
+            .turn_away(now, self.origin, &self.peer, self.protocol, why);
         self.show_out(now, why);
     }
 
@@ -353,7 +351,18 @@ impl Visitor {
 
     /// Writes down something that was refused them. The first time of each kind: a client may try for ever.
     pub(super) fn note_refused(&self, now: Instant, port: &PortName, right: Right, has: Access) {
-        let kind = (port.clone(), right);
+        self.note_refused_what(now, Some(port), right.as_str(), right.needs(), has);
+    }
+
+    fn note_refused_what(
+        &self,
+        now: Instant,
+        port: Option<&PortName>,
+        right: &'static str,
+        needed: Access,
+        has: Access,
+    ) {
+        let kind = (port.cloned(), right);
         let mut refused = self.refused.borrow_mut();
         let refused = refused.get_or_insert_default();
         if refused.told.contains(&kind) || refused.told.len() >= REFUSED_TOLD {
@@ -361,11 +370,11 @@ impl Visitor {
             return;
         }
         refused.told.push(kind);
-        let why = format!("needs {} access, has {has}", right.needs());
+        let why = format!("needs {needed} access, has {has}");
         self.record(now, |who| Event::Refused {
             who,
-            port: port.as_str(),
-            right: right.as_str(),
+            port: port.map(PortName::as_str),
+            right,
             why: &why,
         });
     }

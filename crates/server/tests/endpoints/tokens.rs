@@ -479,3 +479,37 @@ fn the_audit_log_says_who_did_what_and_holds_neither_secrets_nor_what_boards_say
         assert!(!audit.contains(hidden), "{hidden} in {audit}");
     }
 }
+
+#[test]
+fn the_audit_log_says_who_asked_for_a_reload_and_who_was_refused_it() {
+    let (anna, ci) = (secret(), secret());
+    let everywhere = Token {
+        scope: Scope::All,
+        ..token("anna", &anna)
+    };
+    let guarded = Guarded::new(&[&everywhere, &token("ci", &ci)]);
+    for secret in [&anna, &ci] {
+        let mut client = guarded.stranger();
+        guarded.hello(&mut client, secret.reveal());
+        for _ in 0..3 {
+            client.sends_frame(&guarded.world, r#"{"reload":"config"}"#);
+            client.hears(&guarded.world);
+        }
+    }
+    let audit = guarded.audit();
+    let lines: Vec<serde_json::Value> = audit
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["right"] == "reload")
+        .collect();
+    let told = |event: &str, credential: &str| {
+        let is_it = |line: &&serde_json::Value| line["event"] == event && line["as"] == credential;
+        lines.iter().filter(is_it).count()
+    };
+    // The second and third of a session wait for the first.
+    assert_eq!(told("control", "token anna"), 1, "{audit}");
+    assert_eq!(told("refused", "token ci"), 1, "{audit}");
+    assert_eq!(lines.len(), 2, "{audit}");
+    assert!(lines.iter().all(|line| line["port"].is_null()), "{audit}");
+    assert!(audit.contains(r#""more_refused":2"#), "{audit}");
+}

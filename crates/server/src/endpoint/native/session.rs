@@ -280,7 +280,7 @@ impl Conversation {
                     status: info::status(&self.connection.visitor, now),
                 }))))
             }
-            Request::Reload(reload) => self.reload(&reload, id),
+            Request::Reload(reload) => self.reload(now, &reload, id),
             Request::Ping(ping) => Ok(Some(Answer::Pong(Pong { pong: ping.ping }))),
         }
     }
@@ -409,7 +409,7 @@ impl Conversation {
         Ok(None)
     }
 
-    fn reload(&mut self, wanted: &message::Reload, id: Option<u64>) -> Outcome {
+    fn reload(&mut self, now: Instant, wanted: &message::Reload, id: Option<u64>) -> Outcome {
         if wanted.reload != "config" {
             let sentence = "reload: \"config\" is all that can be read again";
             return Err(Failure::new(ErrorCode::BadMessage, sentence));
@@ -418,7 +418,7 @@ impl Conversation {
             let sentence = "this session waits for a reload already";
             return Err(Failure::new(ErrorCode::Busy, sentence));
         }
-        let ticket = self.connection.visitor.reload();
+        let ticket = self.connection.visitor.reload(now);
         self.reload = Some((ticket.map_err(|refusal| Failure::from(&refusal))?, id));
         Ok(None)
     }
