@@ -1,5 +1,7 @@
 //! How a gateway stops: gracefully at the first signal, at once at the second.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
+
 use std::io::Write;
 
 use serde_json::json;
