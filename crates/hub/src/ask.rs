@@ -429,6 +429,11 @@ impl Asks {
         self.count
     }
 
+    /// Whether none runs, none waits, and the port does not resynchronise.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.running.is_none() && self.count == 0
+    }
+
     /// Which ask has waited for its turn long enough first, and when.
     fn next_overdue(&self) -> Option<(Instant, ClientId)> {
         let running = self.running_client();

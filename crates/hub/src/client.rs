@@ -170,6 +170,11 @@ impl Wakes {
         self.for_room.insert(id);
     }
 
+    /// Whether anybody was refused for want of room.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        !self.for_room.is_empty()
+    }
+
     /// There is room. Says who wanted it.
     pub(crate) fn take_for_room(&mut self) -> BTreeSet<ClientId> {
         std::mem::take(&mut self.for_room)

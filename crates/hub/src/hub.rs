@@ -77,6 +77,8 @@ pub struct Hub {
     history: History,
     journal: Journal,
     clients: Slots<ClientId, Client>,
+    /// How many of them are told of receive errors.
+    error_watchers: usize,
     wakes: Wakes,
     arbiter: Arbiter,
     writers: Writers,
@@ -129,6 +131,7 @@ impl Hub {
             history: History::new(config.history),
             journal: Journal::default(),
             clients: Slots::default(),
+            error_watchers: 0,
             wakes: Wakes::default(),
             arbiter: Arbiter::new(config.write, config.lease_idle),
             writers: Writers::default(),
@@ -224,7 +227,7 @@ impl Hub {
 
     /// Whether anybody is told of receive errors, so that the device must be asked for them.
     pub fn wants_errors(&self) -> bool {
-        self.clients.values().any(|client| client.watches_errors)
+        self.error_watchers > 0
     }
 
     /// Whether a named sequence is under way, so that signals may be in a state that nobody wants to last.
@@ -346,11 +349,12 @@ impl Hub {
             Source::Ask => self.asks.transmitted(now, count),
             Source::Sequence => self.sequencer.transmitted(now, count),
             Source::Write => {
-                let writer = self.writes.taken(&mut self.writers, count);
-                if let Some(writer) = writer.filter(|it| !self.writers.owners(*it).is_empty()) {
-                    self.typing.typed(now, writer, &bytes[..count]);
+                if let Some(writer) = self.writes.taken(&mut self.writers, count) {
+                    if self.writers.owners(writer).next().is_some() {
+                        self.typing.typed(now, writer, &bytes[..count]);
+                    }
+                    self.tell_writer(writer);
                 }
-                self.tell_writers(writer);
                 self.tell_room();
             }
         }
@@ -517,6 +521,7 @@ impl Hub {
         self.release_lease(now, client);
         self.settle(now);
         if let Some(left) = self.clients.remove(client) {
+            self.error_watchers -= usize::from(left.watches_errors);
             let held = self.is_held();
             self.typing.left(left.writer);
             self.unstick_after(held, now);
@@ -541,7 +546,9 @@ impl Hub {
     /// Whether this client is told of receive errors and breaks. At first it is not.
     pub fn watch_errors(&mut self, client: ClientId, on: bool) {
         if let Some(client) = self.clients.get_mut(client) {
-            client.watches_errors = on;
+            let before = std::mem::replace(&mut client.watches_errors, on);
+            self.error_watchers += usize::from(on);
+            self.error_watchers -= usize::from(before);
         }
     }
 
@@ -714,7 +721,7 @@ impl Hub {
             if self.sequencer.wants_turn() {
                 return None;
             }
-            if !self.is_typing(now) {
+            if self.asks.next().is_some() && !self.typing.holds(now) {
                 self.start_ask(now);
             }
         }
@@ -742,10 +749,13 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] should be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut next = None;
+        if !self.asks.is_at_rest() {
+            next = self.asks.poll_timeout(self.is_held());
+        }
         // Whose line is abandoned when is of interest to asks only.
         let asks_wait = self.asks.waiting() > 0;
-        let typing = self.typing.poll_timeout().filter(|_| asks_wait);
-        let mut next = self.asks.poll_timeout(self.is_held());
+        let typing = asks_wait.then(|| self.typing.poll_timeout()).flatten();
         for other in [
             self.sequencer.poll_timeout(),
             self.pacing.poll_timeout(),
@@ -816,7 +826,7 @@ impl Hub {
         !self.is_present()
             || self.sequencer.holds_transmit()
             || self.sequencer.wants_turn()
-            || self.typing.poll_timeout().is_some()
+            || self.typing.is_under_way()
             || self.pacing.poll_timeout().is_some()
     }
 

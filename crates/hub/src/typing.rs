@@ -91,6 +91,11 @@ impl Typing {
             .map(|(writer, _)| *writer)
     }
 
+    /// Whether there is a line, or an answer to one, that asks may have to wait for.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.answer.is_some() || !self.lines.is_empty()
+    }
+
     /// When the last of them is abandoned, if nothing is typed until then.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let answer = self.answer.map(|(quiet, bound)| quiet.min(bound));

@@ -99,7 +99,7 @@ impl Hub {
         } else if self.asks.is_running() {
             "the port waits for the late reply to an ask that had none in time".to_owned()
         } else if let Some(writer) = self.typing.typist(now) {
-            let owner = self.writers.owners(writer).first().copied();
+            let owner = self.writers.owners(writer).next();
             let who = owner.map_or_else(|| "somebody".to_owned(), |owner| self.label(owner));
             format!("{who} is typing a line")
         } else if self.sequencer.holds_transmit() {

@@ -28,21 +28,20 @@ enum Kind {
 }
 
 impl Hub {
-    /// Whether the next ask must wait because somebody is typing a line.
-    pub(super) fn is_typing(&self, now: Instant) -> bool {
-        self.typing.holds(now)
-    }
-
     /// Looks who is in whose way now, and tells those it concerns.
     pub(super) fn watch_standoff(&mut self, now: Instant) {
-        let typed = self.typing.typist(now).is_some();
-        let kind = if self.is_free() && self.asks.next().is_some() && typed {
-            Some(Kind::AskWaits)
-        } else if self.asks.running_client().is_some() && self.writes.len() > 0 {
-            Some(Kind::AskRuns)
-        } else {
-            None
-        };
+        // Asked with every byte; most ports are never asked anything.
+        if self.standoff.is_none() && self.asks.is_at_rest() {
+            return;
+        }
+        let kind =
+            if self.is_free() && self.asks.next().is_some() && self.typing.typist(now).is_some() {
+                Some(Kind::AskWaits)
+            } else if self.asks.running_client().is_some() && self.writes.len() > 0 {
+                Some(Kind::AskRuns)
+            } else {
+                None
+            };
         if self.standoff.as_ref().map(|standoff| standoff.kind) != kind {
             let over = std::mem::replace(
                 &mut self.standoff,
@@ -65,8 +64,9 @@ impl Hub {
             Kind::AskWaits => self.typing.typist(now),
             Kind::AskRuns => self.writes.front_writer(),
         };
-        let concerned = concerned.map(|writer| self.writers.owners(writer));
-        let told: BTreeSet<ClientId> = concerned.into_iter().flatten().collect();
+        let concerned = concerned.into_iter();
+        let concerned = concerned.flat_map(|writer| self.writers.owners(writer));
+        let told: BTreeSet<ClientId> = concerned.collect();
         standoff.told = Some(told.clone());
         self.tell_turn(told);
     }

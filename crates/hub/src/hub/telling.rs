@@ -174,9 +174,11 @@ impl Hub {
         }
     }
 
-    pub(super) fn tell_writers(&mut self, writers: impl IntoIterator<Item = WriterId>) {
-        for writer in writers {
-            self.tell_clients(self.writers.owners(writer));
+    pub(super) fn tell_writer(&mut self, writer: WriterId) {
+        for id in self.writers.owners(writer) {
+            if let Some(client) = self.clients.get_mut(id) {
+                self.wakes.news(id, &mut client.wake);
+            }
         }
     }
 
@@ -189,7 +191,7 @@ impl Hub {
     }
 
     pub(super) fn tell_room(&mut self) {
-        if self.writes.room() == 0 {
+        if !self.wakes.is_room_wanted() || self.writes.room() == 0 {
             return;
         }
         for id in self.wakes.take_for_room() {
