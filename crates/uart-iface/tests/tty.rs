@@ -6,14 +6,18 @@ mod terminal;
 
 use std::fs;
 use std::future::poll_fn;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::mpsc;
 use std::task::Poll;
+use std::thread;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::termios::{ControlModes, tcgetattr};
 use sim_support::{AnyPort, read_some, write_all};
-use terminal::{far_reads, far_writes, open_terminal, pseudo_terminal};
+use terminal::{PATIENCE, far_reads, far_writes, open_terminal, pseudo_terminal};
+use tokio::time::timeout;
 use uart_iface::backend::parse_device;
 use uart_iface::watch::Watch;
 use uart_iface::{
@@ -280,6 +284,40 @@ async fn a_full_terminal_makes_the_writer_wait_and_loses_nothing() {
         write_all(&mut port, &sent[filled..]).await;
     });
     assert!(received == sent);
+}
+
+#[tokio::test]
+async fn whoever_waits_to_read_is_woken_before_while_and_after_the_writer_waits_for_room() {
+    let (far, path) = pseudo_terminal();
+    let mut port = open_path(&path).unwrap();
+    for _ in 0..3 {
+        // Nobody but the terminal wakes this task, which already waits to read when it begins to wait for room.
+        let (full, is_full) = mpsc::channel();
+        let mut board = far.try_clone().unwrap();
+        let board = thread::spawn(move || {
+            is_full.recv().unwrap();
+            board.write_all(b"x").unwrap();
+        });
+        let mut filled = 0;
+        let mut buf = [0; 64];
+        let reading = poll_fn(|cx| {
+            let read = port.poll_read(cx, &mut buf);
+            while let Poll::Ready(count) = port.poll_write(cx, &[b'y'; 1000]) {
+                filled += count.unwrap();
+            }
+            full.send(()).ok();
+            read
+        });
+        let read = timeout(PATIENCE, reading).await.expect("woken");
+        assert_eq!(read.unwrap(), 1);
+        board.join().unwrap();
+        far_reads(&far, filled).await;
+        // So many that it is not watched for room any more.
+        for _ in 0..200 {
+            write_all(&mut port, b"z").await;
+            far_reads(&far, 1).await;
+        }
+    }
 }
 
 #[tokio::test]

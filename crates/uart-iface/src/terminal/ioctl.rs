@@ -7,49 +7,71 @@
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
+use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 use crate::ErrorCounters;
 
 /// A descriptor registered with the runtime. It cannot be taken out or exchanged, which is what makes it safe.
 #[derive(Debug)]
-pub(crate) struct Registered(AsyncFd<OwnedFd>);
+pub(crate) struct Registered {
+    fd: Arc<OwnedFd>,
+    /// `None`: it could not be registered again.
+    registration: Option<AsyncFd<Arc<OwnedFd>>>,
+}
+
+/// Holds until the next look whether a descriptor is ready.
+pub(crate) type Ready<'a> = AsyncFdReadyGuard<'a, Arc<OwnedFd>>;
 
 impl Registered {
-    /// Must be called within a tokio runtime.
+    /// It is watched for becoming readable. Must be called within a tokio runtime.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Registered> {
-        // SAFETY: an OwnedFd keeps its descriptor open, and the private field keeps the OwnedFd where it is.
-        let registered = unsafe { AsyncFd::register(fd) }?;
-        Ok(Registered(registered))
+        let mut registered = Registered {
+            fd: Arc::new(fd),
+            registration: None,
+        };
+        registered.watch_for(Interest::READABLE)?;
+        Ok(registered)
     }
 
-    pub(crate) fn poll_read_ready(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
-        self.0.poll_read_ready(cx)
+    /// What it is watched for from now on. Whoever waits must poll again: what they wait for is forgotten.
+    pub(crate) fn watch_for(&mut self, interest: Interest) -> io::Result<()> {
+        // Before the other, because the kernel watches a descriptor once.
+        self.registration = None;
+        // SAFETY: the Arc keeps the OwnedFd where it is, which keeps its descriptor open.
+        let registration = unsafe { AsyncFd::register_with_interest(self.fd.clone(), interest) };
+        self.registration = Some(registration?);
+        Ok(())
+    }
+
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+        self.registration()?.poll_read_ready(cx)
     }
 
     /// Until it can be read, perhaps. Any number of tasks may wait.
     #[cfg(feature = "backends")]
-    pub(crate) async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, OwnedFd>> {
-        self.0.readable().await
+    pub(crate) async fn readable(&self) -> io::Result<Ready<'_>> {
+        self.registration()?.readable().await
     }
 
-    pub(crate) fn poll_write_ready(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
-        self.0.poll_write_ready(cx)
+    /// It must be [watched for](Registered::watch_for) that.
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
+        self.registration()?.poll_write_ready(cx)
+    }
+
+    fn registration(&self) -> io::Result<&AsyncFd<Arc<OwnedFd>>> {
+        let registration = self.registration.as_ref();
+        registration.ok_or_else(|| io::Error::other("it is not watched any more"))
     }
 }
 
 impl AsFd for Registered {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
+        self.fd.as_fd()
     }
 }
 

@@ -6,14 +6,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
+use tokio::io::Interest;
 
 use super::ioctl::Registered;
 use crate::PortError;
+
+/// So many writes in a row must find room at once until a terminal is not watched for room any more.
+const AT_ONCE: u8 = 64;
 
 /// A non-blocking terminal descriptor, registered with the runtime.
 #[derive(Debug)]
 pub(crate) struct Stream {
     fd: Registered,
+    /// Whether it is watched for room to write, and how many writes in a row found room since.
+    ///
+    /// It is so only while writes do not: a driver tells of room whenever it has sent something, and a pseudo-terminal
+    /// whenever the other end has read, so that each write would wake us once more for nothing.
+    watched_for_room: Option<u8>,
     device: String,
 }
 
@@ -22,6 +31,7 @@ impl Stream {
     pub(crate) fn new(fd: OwnedFd, device: &str) -> io::Result<Stream> {
         Ok(Stream {
             fd: Registered::new(fd)?,
+            watched_for_room: None,
             device: device.to_owned(),
         })
     }
@@ -84,20 +94,60 @@ impl Stream {
         bytes: &[u8],
     ) -> Poll<Result<usize, PortError>> {
         loop {
-            let mut ready = ready!(self.fd.poll_write_ready(cx))
-                .map_err(|error| self.io_error("epoll", error))?;
-            match rustix::io::write(&self.fd, bytes) {
-                Ok(0) | Err(Errno::AGAIN) => ready.clear_ready(),
-                Ok(count) => {
-                    if count < bytes.len() {
-                        ready.clear_ready();
+            let mut ready = None;
+            if let Some(at_once) = &mut self.watched_for_room {
+                match self.fd.poll_write_ready(cx) {
+                    Poll::Ready(Ok(room)) => ready = Some(room),
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(self.io_error("epoll", error)));
                     }
+                    Poll::Pending => {
+                        *at_once = 0;
+                        return Poll::Pending;
+                    }
+                }
+            }
+            match rustix::io::write(&self.fd, bytes) {
+                Ok(0) | Err(Errno::AGAIN) => match ready {
+                    Some(mut room) => room.clear_ready(),
+                    None => self.watch_for_room(cx, true)?,
+                },
+                Ok(count) => {
+                    if let Some(room) = ready.as_mut().filter(|_| count < bytes.len()) {
+                        room.clear_ready();
+                    }
+                    self.found_room(cx)?;
                     return Poll::Ready(Ok(count));
                 }
                 Err(Errno::INTR) => {}
                 Err(errno) => return Poll::Ready(Err(self.error("write", errno))),
             }
         }
+    }
+
+    fn found_room(&mut self, cx: &Context<'_>) -> Result<(), PortError> {
+        match &mut self.watched_for_room {
+            None => Ok(()),
+            Some(AT_ONCE..) => self.watch_for_room(cx, false),
+            Some(at_once) => {
+                *at_once += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn watch_for_room(&mut self, cx: &Context<'_>, on: bool) -> Result<(), PortError> {
+        let interest = if on {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        self.watched_for_room = on.then_some(0);
+        let watched = self.fd.watch_for(interest);
+        watched.map_err(|error| self.io_error("epoll", error))?;
+        // The reader must wait anew, too.
+        cx.waker().wake_by_ref();
+        Ok(())
     }
 
     /// What an OS error means for this port: that the device is gone, or that one operation failed.
