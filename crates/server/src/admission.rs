@@ -12,6 +12,7 @@ use crate::access::{Arrival, Counts, Door, Gate, Guarded, Identity, Origin, Visi
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Bells, Serving, Stream};
 use crate::endpoint::Connection;
+use crate::in_place::InPlace;
 use crate::nudge::Nudge;
 use crate::tls::{LiveTls, shake_hands};
 use tokio::task::spawn_local;
@@ -195,13 +196,13 @@ impl Admission {
         tracing::debug!(peer = &*peer, protocol, "connected");
         let served = Counted::new(self, |admission| &admission.served);
         let opening = open(stream, arrival, offer.clone(), door.clone(), bells.clone());
-        self.connections.spawn_local(Conversation {
+        self.connections.spawn_local(InPlace::new(Conversation {
             stage: Stage::Opening(Box::pin(opening)),
             served,
             _seat: seat,
             protocol,
             peer,
-        });
+        }));
     }
 
     fn refuse(self: &Rc<Self>, stream: Stream, offer: &Offer, why: &str, bells: &Bells) {

@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::{Finish, Output, Session};
+use crate::in_place;
 use crate::nudge::Nudge;
 use crate::port_task::Alarm;
 use crate::scratch::with_scratch;
@@ -167,6 +168,7 @@ impl<S: Session> Serving<S> {
             session,
             nudge,
             output: None,
+            silent: false,
             alarm: Alarm::default(),
             ended: false,
             stopped: false,
@@ -262,6 +264,8 @@ struct Connection<S> {
     nudge: Rc<Nudge>,
     /// What the socket has not taken, if there is any.
     output: Option<Box<Output>>,
+    /// The session has said all it has to say until something happens to it, or its nudge is rung.
+    silent: bool,
     alarm: Alarm,
     /// The client has shut down its sending half.
     ended: bool,
@@ -282,6 +286,8 @@ struct Round<'a, S> {
     connection: &'a mut Connection<S>,
     account: &'a mut Account,
     output: Output,
+    /// Read from the clock after everything that takes time, which is what the kernel is asked for.
+    now: Instant,
 }
 
 impl<S: Session> Connection<S> {
@@ -289,6 +295,7 @@ impl<S: Session> Connection<S> {
         self.nudge.awake();
         if stop && !self.stopped {
             self.stopped = true;
+            self.silent = false;
             self.session.handle_stop(Instant::now());
         }
         let output = self.output.take().map_or_else(Output::new, |it| *it);
@@ -296,6 +303,7 @@ impl<S: Session> Connection<S> {
             connection: self,
             account,
             output,
+            now: Instant::now(),
         };
         let polled = round.poll(cx);
         let output = round.output;
@@ -316,7 +324,9 @@ impl<S: Session> Round<'_, S> {
     /// feels it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finish> {
         for _ in 0..ROUNDS_A_TURN {
-            self.connection.nudge.take();
+            if self.connection.nudge.take() {
+                self.connection.silent = false;
+            }
             let flushed = self.write(cx);
             if flushed.is_ready()
                 && let Some(finish) = self.connection.session.finished()
@@ -324,6 +334,9 @@ impl<S: Session> Round<'_, S> {
                 return Poll::Ready(finish);
             }
             let read = self.read(cx);
+            if read.is_ready() && in_place::catch_up() {
+                self.now = Instant::now();
+            }
             let timed = self.time(cx);
             if read.is_pending() && timed.is_pending() && !self.connection.nudge.poll(cx) {
                 return Poll::Pending;
@@ -331,6 +344,12 @@ impl<S: Session> Round<'_, S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The session, to which something is about to happen.
+    fn session(&mut self) -> &mut S {
+        self.connection.silent = false;
+        &mut self.connection.session
     }
 
     /// Ready when the session has nothing more to say and the socket took everything.
@@ -345,14 +364,19 @@ impl<S: Session> Round<'_, S> {
             if let Err(error) = ready!(flushed) {
                 self.handle_broken(error);
             }
+            if self.connection.silent {
+                return Poll::Ready(());
+            }
+            if before > 0 {
+                self.now = Instant::now();
+            }
             self.connection
                 .session
-                .poll_output(Instant::now(), &mut self.output);
+                .poll_output(self.now, &mut self.output);
+            // Only a full output stops it before it has said everything.
+            self.connection.silent = !self.output.is_full();
             if self.connection.broken.is_some() {
                 self.account.unsent += self.output.take().len() as u64;
-            }
-            if self.output.is_empty() {
-                return Poll::Ready(());
             }
         }
     }
@@ -371,16 +395,17 @@ impl<S: Session> Round<'_, S> {
                 stream.poll_read(cx, &mut buffer)
             };
             let read = ready!(read);
-            let now = Instant::now();
+            self.now = Instant::now();
             match read {
                 Ok(()) if !buffer.filled().is_empty() => {
                     self.account.received += buffer.filled().len() as u64;
-                    self.connection.session.handle_input(now, buffer.filled());
+                    let now = self.now;
+                    self.session().handle_input(now, buffer.filled());
                 }
-                Ok(()) => self.handle_end_of_input(now),
+                Ok(()) => self.handle_end_of_input(self.now),
                 Err(error) => {
                     self.handle_broken(error);
-                    self.handle_end_of_input(now);
+                    self.handle_end_of_input(self.now);
                 }
             }
             Poll::Ready(())
@@ -406,7 +431,7 @@ impl<S: Session> Round<'_, S> {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.connection.session.handle_timeout(now);
+        self.session().handle_timeout(now);
         let broken = self.connection.broken.as_ref();
         if broken.is_some_and(|it| it.give_up <= now) && !self.connection.ended {
             self.handle_end_of_input(now);
@@ -415,9 +440,9 @@ impl<S: Session> Round<'_, S> {
 
     fn handle_end_of_input(&mut self, now: Instant) {
         self.connection.ended = true;
-        self.connection.session.handle_end_of_input(now);
+        self.session().handle_end_of_input(now);
         if self.connection.broken.is_some() {
-            self.connection.session.handle_gone(now);
+            self.session().handle_gone(now);
         }
     }
 
@@ -432,7 +457,7 @@ impl<S: Session> Round<'_, S> {
                 give_up: now + AFTER_BREAK,
             }));
             if self.connection.ended {
-                self.connection.session.handle_gone(now);
+                self.session().handle_gone(now);
             }
         }
     }

@@ -17,6 +17,7 @@ use uart_iface::SpecError;
 
 use crate::config::{DeviceSpec, LogConfig, PortConfig};
 use crate::gateway::PortHandle;
+use crate::in_place::InPlace;
 use crate::log::Logs;
 use crate::port_task::PortTask;
 
@@ -57,10 +58,11 @@ impl KeptPort {
         let task = TaskTracker::new();
         if before.is_empty() {
             let first = PortTask::new(handle.clone(), opens);
-            task.spawn_local(keep(first, handle.clone(), device.clone(), cut.clone()));
+            let kept = keep(first, handle.clone(), device.clone(), cut.clone());
+            task.spawn_local(InPlace::new(Box::pin(kept)));
         } else {
             let (handle, device, cut) = (handle.clone(), device.clone(), cut.clone());
-            task.spawn_local(async move {
+            let kept = async move {
                 let closed = async {
                     for closing in before {
                         closing.0.wait().await;
@@ -69,7 +71,8 @@ impl KeptPort {
                 if cut.run_until_cancelled(closed).await.is_some() {
                     keep(PortTask::new(handle.clone(), opens), handle, device, cut).await;
                 }
-            });
+            };
+            task.spawn_local(InPlace::new(Box::pin(kept)));
         }
         task.close();
         Ok(KeptPort {

@@ -14,6 +14,7 @@ pub mod devices;
 pub mod endpoint;
 pub mod gateway;
 mod harmless;
+mod in_place;
 mod keeper;
 mod kept_file;
 mod listener;

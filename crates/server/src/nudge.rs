@@ -1,9 +1,11 @@
 //! How one task of the thread tells another that there is something to do, without a channel: a flag and a waker.
 //! Not what there is to do; whoever is nudged looks for itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::task::{Context, Waker};
+
+use crate::in_place::{self, WeakPlace};
 
 /// One task's bell. Ringing it twice before the task has looked is ringing it once.
 #[derive(Default)]
@@ -13,15 +15,22 @@ pub struct Nudge {
     asleep: Cell<bool>,
     /// Of the task when it last slept. Kept while it is awake, because it is almost always the same.
     waker: Cell<Option<Waker>>,
+    /// Where that task can be found, if its work may be done in another one's turn.
+    place: RefCell<Option<WeakPlace>>,
 }
 
 impl Nudge {
     /// There is something to do.
     pub fn ring(&self) {
         self.due.set(true);
-        if self.asleep.take()
-            && let Some(waker) = self.waker.take()
-        {
+        if !self.asleep.take() {
+            return;
+        }
+        let place = self.place.borrow();
+        if place.as_ref().is_some_and(in_place::note) {
+            return;
+        }
+        if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
             self.waker.set(Some(waker));
         }
@@ -44,9 +53,12 @@ impl Nudge {
         }
         self.asleep.set(true);
         let known = self.waker.take();
-        let waker = known.filter(|waker| waker.will_wake(cx.waker()));
-        self.waker
-            .set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
+        let known = known.filter(|waker| waker.will_wake(cx.waker()));
+        let waker = known.unwrap_or_else(|| {
+            self.place.replace(in_place::at_work());
+            cx.waker().clone()
+        });
+        self.waker.set(Some(waker));
         false
     }
 }

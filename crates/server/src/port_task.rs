@@ -243,6 +243,7 @@ impl PortTask {
             alarm: Alarm::default(),
             backlog: 0,
             errors: ErrorWatch::default(),
+            now: Instant::now(),
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
@@ -273,6 +274,9 @@ struct Turn<'a> {
     /// Bytes read since the UART last had no more.
     backlog: usize,
     errors: ErrorWatch,
+    /// Read from the clock at the begin of a turn, and after everything that takes time, which is what the kernel is asked
+    /// for.
+    now: Instant,
 }
 
 /// The device's error counters, looked at while somebody is told of errors.
@@ -322,7 +326,10 @@ impl Turn<'_> {
 
     fn poll_rounds(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
         self.task.handle.kick().awake();
+        self.now = Instant::now();
         for _ in 0..ROUNDS_A_TURN {
+            // What it was rung for is seen in this round.
+            self.task.handle.kick().take();
             match self.round(cx, uart) {
                 Err(gone) => return Poll::Ready(Ended::Lost(gone)),
                 // Also of a UART that never falls silent.
@@ -379,6 +386,7 @@ impl Turn<'_> {
                 Poll::Ready(Ok(bytes)) => {
                     self.backlog = self.backlog.saturating_add(bytes.len());
                     let now = Instant::now();
+                    self.now = now;
                     handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
                 }
                 Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
@@ -394,7 +402,7 @@ impl Turn<'_> {
             self.follow_configuration(uart, line)?;
         }
         for _ in 0..ACTIONS_A_TURN {
-            let now = Instant::now();
+            let now = self.now;
             let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
                 return Ok(went);
             };
@@ -423,7 +431,8 @@ impl Turn<'_> {
                 }
                 Ok(ActionDone::Done) | Err(_) => {}
             }
-            let now = Instant::now();
+            self.now = Instant::now();
+            let now = self.now;
             self.task
                 .handle
                 .drive(now, |hub| hub.handle_action_done(now, done));
@@ -446,7 +455,8 @@ impl Turn<'_> {
                 return Ok(());
             }
         };
-        let now = Instant::now();
+        self.now = Instant::now();
+        let now = self.now;
         self.handle_line(now, uart, line);
         self.task
             .handle
@@ -469,7 +479,7 @@ impl Turn<'_> {
         let handle = &self.task.handle;
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
-            let now = Instant::now();
+            let now = self.now;
             let Some(bytes) = handle.drive(now, |hub| hub.poll_transmit(now)) else {
                 return Ok(went);
             };
@@ -477,7 +487,8 @@ impl Turn<'_> {
                 Poll::Pending => return Ok(went),
                 Poll::Ready(Ok(count)) => {
                     went = Went::Busy;
-                    let now = Instant::now();
+                    self.now = Instant::now();
+                    let now = self.now;
                     handle.drive(now, |hub| hub.handle_transmitted(now, count));
                 }
                 Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
@@ -492,7 +503,8 @@ impl Turn<'_> {
         if !self.alarm.poll(cx, at) {
             return Went::Idle;
         }
-        let now = Instant::now();
+        self.now = Instant::now();
+        let now = self.now;
         handle.drive(now, |hub| hub.handle_timeout(now));
         Went::Busy
     }
@@ -505,7 +517,8 @@ impl Turn<'_> {
         match uart.poll_inputs(cx) {
             Poll::Pending => Ok(Went::Idle),
             Poll::Ready(Ok(inputs)) => {
-                let now = Instant::now();
+                self.now = Instant::now();
+                let now = self.now;
                 handle.drive(now, |hub| hub.handle_inputs(now, inputs));
                 Ok(Went::Busy)
             }
@@ -529,7 +542,8 @@ impl Turn<'_> {
         }
         let status = uart.status();
         let status = status.map_err(|error| self.gone("reading its error counters", error))?;
-        let now = Instant::now();
+        self.now = Instant::now();
+        let now = self.now;
         let counted = status.errors.unwrap_or_default();
         if let Some((_, before)) = self.errors.next {
             let errors = ReceiveErrors {

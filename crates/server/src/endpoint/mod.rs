@@ -104,8 +104,9 @@ pub trait Session: fmt::Debug {
         None
     }
 
-    /// Appends what there is to say until it [is full](Output::is_full). Called whenever the socket has taken everything
-    /// and something may have changed: input arrived, time passed, the nudge was rung.
+    /// Appends what there is to say until it [is full](Output::is_full); not less. Called whenever the socket has taken
+    /// everything, and there was more than that or something may have changed: input arrived, time passed, the nudge was
+    /// rung.
     fn poll_output(&mut self, now: Instant, out: &mut Output);
 
     /// Whether it can take more input now. It can become true in [`Session::poll_output`].
