@@ -130,17 +130,18 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// The part of it that makes a configuration.
-    pub fn given(&self) -> Given {
-        Given {
-            file: self.config.clone(),
-            name: self.name.clone(),
-            tokens: self.tokens.clone(),
-            listen: self.listen.clone(),
+    /// The part of it that makes a configuration, and what is logged.
+    pub fn into_given(self) -> (Given, Targets) {
+        let given = Given {
+            file: self.config,
+            name: self.name,
+            tokens: self.tokens,
+            listen: self.listen,
             tls: self.tls,
             insecure: self.insecure,
-            ports: self.ports.clone(),
-        }
+            ports: self.ports,
+        };
+        (given, self.log)
     }
 }
 
@@ -273,7 +274,7 @@ mod tests {
             "raw=:2,a",
         ])
         .unwrap();
-        let given = cli.serve.given();
+        let (given, _) = cli.serve.into_given();
         assert_eq!(given.ports, ["a=sim:echo", "b=sim:echo,9600"]);
         assert_eq!(given.listen, ["uartnet=:1", "raw=:2,a"]);
     }

@@ -1,7 +1,7 @@
 //! The one place that awaits a client's socket: it carries bytes between it and a session, and closes it properly.
 //! What the bytes mean is the session's business.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown as Half};
@@ -64,7 +64,10 @@ pub(crate) struct Ending {
 /// Two waits in each of them would be a third of what an idle connection weighs.
 #[derive(Debug)]
 pub(crate) struct Bells {
-    ending: Ending,
+    /// Of the whole daemon.
+    all: Ending,
+    /// Of those of this listener, made for the first of them.
+    ending: OnceCell<Ending>,
     stopped: Cell<bool>,
     cut: Cell<bool>,
     /// Whether there is a task that waits.
@@ -86,10 +89,11 @@ pub(crate) struct Account {
 }
 
 impl Bells {
-    /// Nobody is there yet.
-    pub(crate) fn new(ending: Ending) -> Bells {
+    /// Nobody is there yet. They end when all end, at the latest.
+    pub(crate) fn new(all: Ending) -> Bells {
         Bells {
-            ending,
+            all,
+            ending: OnceCell::new(),
             stopped: Cell::new(false),
             cut: Cell::new(false),
             watched: Cell::new(false),
@@ -99,7 +103,10 @@ impl Bells {
 
     /// What is waited for.
     pub(crate) fn ending(&self) -> &Ending {
-        &self.ending
+        self.ending.get_or_init(|| Ending {
+            stop: self.all.stop.child_token(),
+            cut: self.all.cut.child_token(),
+        })
     }
 
     fn enter(self: &Rc<Self>, nudge: &Rc<Nudge>) {
@@ -115,7 +122,7 @@ impl Bells {
     }
 
     async fn watch(self: Rc<Self>) {
-        let Ending { stop, cut } = &self.ending;
+        let Ending { stop, cut } = self.ending();
         // A daemon that is cut stops, too.
         tokio::select! {
             () = stop.cancelled() => {}
@@ -224,7 +231,7 @@ impl<S: Session + Unpin> Future for Serving<S> {
             if let Some(broken) = broken {
                 return Poll::Ready(Err(broken.error));
             }
-            let cut = bells.ending.cut.clone();
+            let cut = bells.ending().cut.clone();
             *stage = Stage::Closing(Box::pin(async move {
                 let mut received = 0;
                 let closed = cut

@@ -2,20 +2,21 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::{Future, poll_fn, ready};
-use std::mem::replace;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uart_iface::SpecError;
+use uart_iface::backend::parse_device;
 
-use crate::config::{DeviceSpec, LogConfig, PortConfig};
+use crate::config::{LogConfig, PortConfig};
 use crate::gateway::PortHandle;
 use crate::in_place::InPlace;
 use crate::log::Logs;
@@ -29,17 +30,19 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct KeptPort {
     handle: Rc<PortHandle>,
     /// Ends the task at once.
-    cut: CancellationToken,
-    /// The one task.
-    task: TaskTracker,
-    logs: RefCell<Logs>,
+    task: AbortHandle,
+    /// Of the one task.
+    tracker: TaskTracker,
+    /// Made for the first log that it has.
+    logs: RefCell<Option<Box<Logs>>>,
     /// The daemon waits for nothing any more.
     all_cut: CancellationToken,
 }
 
 impl KeptPort {
     /// Starts the logs and the task of this port, the task when those before it that had its device have closed it. It ends
-    /// when the port has [drained](PortHandle::drain) or `cut` is cancelled. Must be called within the daemon's runtime.
+    /// when the port has [drained](PortHandle::drain) or is [cut](KeptPort::cut). Must be called within the daemon's
+    /// runtime.
     ///
     /// # Errors
     /// None in practice: the device spec was understood before.
@@ -47,40 +50,35 @@ impl KeptPort {
         handle: Rc<PortHandle>,
         config: &PortConfig,
         gateway: &str,
-        cut: &CancellationToken,
+        all_cut: &CancellationToken,
         before: Vec<Closing>,
     ) -> Result<KeptPort, SpecError> {
-        let device = &config.device;
-        let opens = device.device()?;
+        let opens = config.device.device()?;
         // First the logs: how the device is opened is in them.
-        let logs = Logs::start(&handle, &config.logs, gateway);
-        let (all_cut, cut) = (cut.clone(), cut.child_token());
-        let task = TaskTracker::new();
-        if before.is_empty() {
+        let logs = (!config.logs.is_empty())
+            .then(|| Box::new(Logs::start(&handle, &config.logs, gateway)));
+        let tracker = TaskTracker::new();
+        let task = if before.is_empty() {
             let first = PortTask::new(handle.clone(), opens);
-            let kept = keep(first, handle.clone(), device.clone(), cut.clone());
-            task.spawn_local(InPlace::new(Box::pin(kept)));
+            tracker.spawn_local(InPlace::new(Keeping::new(handle.clone(), first)))
         } else {
-            let (handle, device, cut) = (handle.clone(), device.clone(), cut.clone());
+            let handle = handle.clone();
             let kept = async move {
-                let closed = async {
-                    for closing in before {
-                        closing.0.wait().await;
-                    }
-                };
-                if cut.run_until_cancelled(closed).await.is_some() {
-                    keep(PortTask::new(handle.clone(), opens), handle, device, cut).await;
+                for closing in before {
+                    closing.0.wait().await;
                 }
+                let first = PortTask::new(handle.clone(), opens);
+                Keeping::new(handle, first).await;
             };
-            task.spawn_local(InPlace::new(Box::pin(kept)));
-        }
-        task.close();
+            tracker.spawn_local(InPlace::new(Box::pin(kept)))
+        };
+        tracker.close();
         Ok(KeptPort {
             handle,
-            cut,
-            task,
+            task: task.abort_handle(),
+            tracker,
             logs: RefCell::new(logs),
-            all_cut,
+            all_cut: all_cut.clone(),
         })
     }
 
@@ -89,26 +87,31 @@ impl KeptPort {
         &self.handle
     }
 
-    /// What is written down of it from now on.
-    pub(crate) fn set_logs(&self, logs: &[LogConfig]) {
-        self.logs.borrow_mut().set(logs);
+    /// What is written down of it from now on, in a gateway of this name.
+    pub(crate) fn set_logs(&self, configs: &[LogConfig], gateway: &str) {
+        match &mut *self.logs.borrow_mut() {
+            Some(logs) => logs.set(configs),
+            logs => *logs = Some(Box::new(Logs::start(&self.handle, configs, gateway))),
+        }
     }
 
     /// Until the task has ended, the device is closed, and its logs are written to their end.
     pub(crate) async fn wait(&self) {
-        self.task.wait().await;
-        let ended = self.logs.borrow_mut().end();
-        ended.wait(&self.all_cut).await;
+        self.tracker.wait().await;
+        let ended = self.logs.borrow_mut().as_mut().map(|logs| logs.end());
+        if let Some(ended) = ended {
+            ended.wait(&self.all_cut).await;
+        }
     }
 
     /// The same, for whoever opens the device next.
     pub(crate) fn closing(&self) -> Closing {
-        Closing(self.task.clone())
+        Closing(self.tracker.clone())
     }
 
     /// Closes the device at once: what is queued to it is not written.
     pub(crate) async fn cut(&self) {
-        self.cut.cancel();
+        self.task.abort();
         self.wait().await;
     }
 
@@ -117,7 +120,8 @@ impl KeptPort {
     pub(crate) async fn leave(self, limit: Duration) {
         self.handle.remove(Instant::now());
         self.handle.drain();
-        if timeout(limit, self.wait()).await.is_err() {
+        let ended = timeout(limit, self.wait());
+        if !matches!(self.all_cut.run_until_cancelled(ended).await, Some(Ok(()))) {
             self.cut().await;
         }
         let unwritten = self.handle.info().write_queue;
@@ -132,50 +136,66 @@ impl KeptPort {
 #[derive(Debug, Clone)]
 pub(crate) struct Closing(TaskTracker);
 
-/// Runs a port's task, and another one if it panics.
-///
-/// What may panic is in a box of its own and no task of its own, which would cost every port another one.
-pub(crate) fn keep(
-    task: PortTask,
+/// Runs a port's task, and another one if it panics. What may panic is no task of its own, which would cost every port
+/// another one.
+#[derive(Debug)]
+pub(crate) struct Keeping {
     handle: Rc<PortHandle>,
-    device: DeviceSpec,
-    cut: CancellationToken,
-) -> impl Future<Output = ()> {
-    let mut running: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task.run(cut.clone()));
-    async move {
-        while let Err(panic) = poll_fn(|cx| poll_caught(&mut running, cx)).await {
-            // With it the device is closed.
-            drop(replace(&mut running, Box::pin(ready(()))));
-            let reason = format!("internal error: {}", panic_text(&*panic));
-            tracing::error!(port = %handle.name(), reason, "the port's task failed; starting it again");
-            let now = Instant::now();
-            handle.drive(now, |hub| hub.handle_lost(now, &reason));
-            let wait = cut.run_until_cancelled(tokio::time::sleep(AFTER_FAILURE));
-            if Box::pin(wait).await.is_none() {
-                return;
-            }
-            running = match device.device() {
-                Ok(device) => Box::pin(PortTask::new(handle.clone(), device).run(cut.clone())),
-                Err(error) => {
-                    tracing::error!(port = %handle.name(), %error, "the port stays absent");
-                    return;
-                }
-            };
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Running(PortTask),
+    /// It has failed, and is started again after this.
+    Failed(Pin<Box<Sleep>>),
+}
+
+impl Keeping {
+    /// Keeps this task of this port going.
+    pub(crate) fn new(handle: Rc<PortHandle>, first: PortTask) -> Keeping {
+        Keeping {
+            handle,
+            stage: Stage::Running(first),
         }
+    }
+
+    fn handle_panic(&mut self, panic: &(dyn Any + Send)) {
+        // With it the device is closed.
+        self.stage = Stage::Failed(Box::pin(sleep(AFTER_FAILURE)));
+        let reason = format!("internal error: {}", panic_text(panic));
+        tracing::error!(port = %self.handle.name(), reason, "the port's task failed; starting it again");
+        let now = Instant::now();
+        self.handle.drive(now, |hub| hub.handle_lost(now, &reason));
     }
 }
 
-type Panic = Box<dyn Any + Send>;
+impl Future for Keeping {
+    type Output = ();
 
-/// The future must not be polled again after a panic.
-fn poll_caught(
-    running: &mut Pin<Box<dyn Future<Output = ()>>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Panic>> {
-    // What it left half done is its port, which counts as lost then.
-    match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.stage {
+                // What it left half done is its port, which counts as lost then.
+                Stage::Running(task) => {
+                    match catch_unwind(AssertUnwindSafe(|| Pin::new(task).poll(cx))) {
+                        Ok(polled) => return polled,
+                        Err(panic) => self.handle_panic(&*panic),
+                    }
+                }
+                Stage::Failed(sleep) => {
+                    ready!(sleep.as_mut().poll(cx));
+                    let device = match parse_device(&self.handle.device()) {
+                        Ok(device) => device,
+                        Err(error) => {
+                            tracing::error!(port = %self.handle.name(), %error, "the port stays absent");
+                            return Poll::Ready(());
+                        }
+                    };
+                    self.stage = Stage::Running(PortTask::new(self.handle.clone(), device));
+                }
+            }
+        }
     }
 }
 

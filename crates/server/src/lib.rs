@@ -24,6 +24,7 @@ mod plan;
 mod port_task;
 pub mod reload;
 pub mod remote;
+mod running_listener;
 mod scratch;
 pub mod service_manager;
 pub mod stdio;

@@ -3,16 +3,20 @@
 
 use std::fmt;
 use std::fs::{self, Permissions};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Sleep, sleep};
 use uart_iface::PortName;
 
 use crate::config::ListenAddress;
@@ -29,17 +33,43 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 const CALM: Duration = Duration::from_secs(1);
 
 /// Accepting has failed lately.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Failing {
+    wait: Option<Pin<Box<Sleep>>>,
     /// How long to wait the next time.
-    wait: Duration,
+    next_wait: Duration,
     /// When accepting was last found to fail, and that was waited out.
     last: Instant,
+}
+
+impl Default for Failing {
+    fn default() -> Failing {
+        Failing {
+            wait: None,
+            next_wait: FIRST_WAIT,
+            last: Instant::now(),
+        }
+    }
 }
 
 impl Failing {
     fn is_over(&self) -> bool {
         self.last.elapsed() >= CALM
+    }
+
+    fn handle_failed(&mut self) {
+        self.wait = Some(Box::pin(sleep(self.next_wait)));
+        self.next_wait = (self.next_wait * 2).min(LAST_WAIT);
+    }
+
+    /// Ready when it is time to try again.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+            self.last = Instant::now();
+        }
+        Poll::Ready(())
     }
 }
 
@@ -104,9 +134,9 @@ pub enum BindError {
 pub(crate) struct Listener {
     socket: Rc<Bound>,
     address: ListenAddress,
-    failing: Option<Failing>,
+    failing: Option<Box<Failing>>,
     /// Held for its end.
-    _file: Option<SocketFile>,
+    _file: Option<Box<SocketFile>>,
 }
 
 /// The socket of a listener.
@@ -132,7 +162,7 @@ impl Listener {
                 remove_stale(path, address)?;
                 let (listener, file) =
                     bind_unix(path).map_err(|(doing, cause)| explain(address, doing, cause))?;
-                (Bound::Unix(listener), address.clone(), Some(file))
+                (Bound::Unix(listener), address.clone(), Some(Box::new(file)))
             }
         };
         Ok(Listener {
@@ -181,42 +211,37 @@ impl Listener {
     }
 
     /// The next client. What cannot be accepted now is waited for, and told once.
-    pub(crate) async fn accept(&mut self) -> Stream {
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Stream> {
         loop {
+            if let Some(failing) = &mut self.failing {
+                ready!(failing.poll_wait(cx));
+            }
             let accepted = match &*self.socket {
                 Bound::Tcp(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Stream::Tcp(stream)),
+                    .poll_accept(cx)
+                    .map_ok(|(stream, _)| Stream::Tcp(stream)),
                 Bound::Unix(listener) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Stream::Unix(stream)),
+                    .poll_accept(cx)
+                    .map_ok(|(stream, _)| Stream::Unix(stream)),
             };
-            match accepted {
+            match ready!(accepted) {
                 Ok(stream) => {
                     if let Some(failing) = &mut self.failing {
-                        failing.wait = FIRST_WAIT;
+                        failing.next_wait = FIRST_WAIT;
                     }
                     if self.failing.take_if(|it| it.is_over()).is_some() {
                         tracing::info!(address = %self.address, "accepting again");
                     }
-                    return stream;
+                    return Poll::Ready(stream);
                 }
                 // The client had left before it was its turn: not our trouble.
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
-                    let failing = self.failing.take().filter(|it| !it.is_over());
-                    if failing.is_none() {
+                    self.failing.take_if(|it| it.is_over());
+                    if self.failing.is_none() {
                         tracing::error!(address = %self.address, %error, "cannot accept; trying again");
                     }
-                    let wait = failing.map_or(FIRST_WAIT, |it| it.wait);
-                    // In a box, or every listener that has no trouble would hold room for it.
-                    Box::pin(tokio::time::sleep(wait)).await;
-                    self.failing = Some(Failing {
-                        wait: (wait * 2).min(LAST_WAIT),
-                        last: Instant::now(),
-                    });
+                    self.failing.get_or_insert_default().handle_failed();
                 }
             }
         }
@@ -245,19 +270,20 @@ impl fmt::Display for Listening {
 type Failed = (&'static str, io::Error);
 
 fn bind_tcp(address: SocketAddr, shared: bool) -> Result<(TcpListener, SocketAddr), Failed> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(|e| ("socket", e))?;
+    let (domain, kind) = (Domain::for_address(address), Type::STREAM.nonblocking());
+    let socket = Socket::new(domain, kind, None).map_err(|e| ("socket", e))?;
     // A restarted daemon must not wait for the last one's connections to be forgotten.
     socket
         .set_reuse_address(true)
         .map_err(|e| ("SO_REUSEADDR", e))?;
-    share(&socket, shared)?;
+    if shared {
+        share(&socket, true)?;
+    }
     socket.bind(&address.into()).map_err(|e| ("bind", e))?;
     socket.listen(BACKLOG).map_err(|e| ("listen", e))?;
-    share(&socket, false)?;
-    socket
-        .set_nonblocking(true)
-        .map_err(|e| ("O_NONBLOCK", e))?;
+    if shared {
+        share(&socket, false)?;
+    }
     let listener = TcpListener::from_std(socket.into()).map_err(|e| ("register", e))?;
     let address = listener.local_addr().map_err(|e| ("getsockname", e))?;
     Ok((listener, address))
@@ -268,16 +294,14 @@ fn share(socket: &Socket, on: bool) -> Result<(), Failed> {
 }
 
 fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failed> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| ("socket", e))?;
+    let socket =
+        Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(|e| ("socket", e))?;
     let address = SockAddr::unix(path).map_err(|e| ("the path", e))?;
     socket.bind(&address).map_err(|e| ("bind", e))?;
     let file = SocketFile::new(path).map_err(|e| ("stat", e))?;
     // Nobody can connect before `listen`, so nobody slips in before the mode is right.
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|e| ("chmod", e))?;
     socket.listen(BACKLOG).map_err(|e| ("listen", e))?;
-    socket
-        .set_nonblocking(true)
-        .map_err(|e| ("O_NONBLOCK", e))?;
     let listener = UnixListener::from_std(socket.into()).map_err(|e| ("register", e))?;
     Ok((listener, file))
 }

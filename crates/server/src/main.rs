@@ -45,7 +45,7 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
     match config::load(&given) {
         Ok(loaded) => {
             let mut text = format!("{} is right: {}", file.display(), loaded.config.summary());
-            if loaded.default_listener {
+            if loaded.assumed.default_listener {
                 text.push_str("It names no listener, so the default one is used.\n");
             }
             print(&text)
@@ -70,34 +70,43 @@ fn reload(gateway: &ListenAddress) -> anyhow::Result<ExitCode> {
 
 /// `uartd` itself.
 fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
-    telemetry::start(arguments.log.clone());
+    let (given, log) = arguments.into_given();
+    telemetry::start(log);
     descriptors::raise_limit();
-    let given = arguments.given();
-    let loaded = match config::load(&given) {
+    let config::Loaded { config, assumed } = match config::load(&given) {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
-    stdio::tell(&loaded.assumed());
+    stdio::tell(&assumed.told());
     let runtime = runtime().context("cannot start")?;
     let ended = runtime.block_on(async {
         let orders = Orders::on_signals().context("cannot handle signals")?;
         let read_again: ReadConfig = Arc::new(move || Ok(config::load(&given)?.config));
+        let mut next_step = None;
         let mut next_step_told = false;
+        // Printed all at once: a gateway may have hundreds, and whoever reads them would be woken for each.
+        let mut lines = String::new();
         let manager = ServiceManager::from_environment();
         let tell = |news: News<'_>| {
-            manager.tell(&news);
-            let News::Listening(line) = news else {
+            if let News::Listening(line) = news {
+                lines.push_str(&format!("{line}\n"));
+                if !next_step_told && next_step.is_none() {
+                    next_step = assumed.next_step(line.protocol, &line.address);
+                }
                 return;
-            };
-            if let Err(error) = stdio::print(&format!("{line}\n")) {
+            }
+            if !lines.is_empty()
+                && let Err(error) = stdio::print(&std::mem::take(&mut lines))
+            {
                 tracing::error!(%error, "cannot write to stdout");
             }
-            if !next_step_told && let Some(text) = loaded.next_step(line.protocol, &line.address) {
+            if let Some(text) = next_step.take() {
                 stdio::tell(&text);
                 next_step_told = true;
             }
+            manager.tell(&news);
         };
-        run(loaded.config.clone(), read_again, orders, tell).await?;
+        run(config, read_again, orders, tell).await?;
         Ok(ExitCode::SUCCESS)
     });
     // A disk that hangs was waited for already.

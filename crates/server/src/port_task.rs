@@ -6,12 +6,11 @@ mod life;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
 use uart_iface::{ErrorCounters, LineSettings, OpenError, Port, PortError};
@@ -36,62 +35,57 @@ const FLOOD: usize = 128 * 1024;
 /// How often a device is asked for its error counters while somebody is told of errors; no driver tells by itself.
 const ERRORS_EVERY: Duration = Duration::from_millis(100);
 
-/// Keeps one port's device open, until it is told to end or has nothing left to drain.
+/// Keeps one port's device open, until it has nothing left to [drain](PortHandle::drain); then the device is closed, as it
+/// is when this is dropped. What is queued in the hub then is not written.
+///
+/// It is a future by hand and no `async fn`, which would keep most of this two or three times: there may be hundreds of
+/// ports that do nothing.
 #[derive(Debug)]
 pub(crate) struct PortTask {
     handle: Rc<PortHandle>,
     device: Box<dyn Device>,
     life: Life,
+    /// When to do something although nothing happens.
+    alarm: Alarm,
+    /// Bytes read since the UART last had no more.
+    backlog: usize,
+    /// The device's error counters, looked at while somebody is told of errors.
+    errors: Option<Box<ErrorWatch>>,
+    /// The device is absent, and what can be done to notice its return was done.
+    waits: bool,
     /// While the device is absent, and as far as that is possible.
-    watch: Option<Watch>,
+    watch: Option<Box<Watch>>,
     /// Why the device cannot be watched for, so that it is logged once.
-    unwatched: Option<String>,
+    unwatched: Option<Box<str>>,
 }
 
 impl PortTask {
     /// A task for this port, whose device is tried once at once, so that a client which comes early finds it open.
     /// Must be called within a tokio runtime.
     pub(crate) fn new(handle: Rc<PortHandle>, device: Box<dyn Device>) -> PortTask {
-        PortTask::with_waits(handle, device, Waits::default())
+        PortTask::with_waits(handle, device, &Waits::USUAL)
     }
 
     /// [`PortTask::new`], with waits of its own.
     pub(crate) fn with_waits(
         handle: Rc<PortHandle>,
         device: Box<dyn Device>,
-        waits: Waits,
+        waits: &'static Waits,
     ) -> PortTask {
         let life = Life::new(Instant::now(), handle.line(), waits);
         let mut task = PortTask {
             handle,
             device,
             life,
+            alarm: Alarm::default(),
+            backlog: 0,
+            errors: None,
+            waits: false,
             watch: None,
             unwatched: None,
         };
         task.open();
         task
-    }
-
-    /// Works until the port has [drained](PortHandle::drain) or is cut; then the device is closed. What is queued in the
-    /// hub when it is cut is not written.
-    pub(crate) async fn run(mut self, cut: CancellationToken) {
-        let work = async {
-            loop {
-                let is_open = self.handle.uart().borrow().is_some();
-                let ended = if is_open {
-                    self.serve().await
-                } else {
-                    self.wait().await
-                };
-                match ended {
-                    Ended::Drained => return,
-                    Ended::Lost(reason) => self.lost(reason),
-                    Ended::Waited => self.open(),
-                }
-            }
-        };
-        cut.run_until_cancelled(work).await;
     }
 
     fn open(&mut self) {
@@ -166,42 +160,41 @@ impl PortTask {
     }
 
     /// Until it is time to try the device again. The hub still lives: leases expire, clients come and go.
-    async fn wait(&mut self) -> Ended {
-        self.watch_for_it();
-        let mut alarm = Alarm::default();
-        poll_fn(|cx| {
-            self.handle.kick().awake();
-            loop {
-                let now = Instant::now();
-                if self.handle.has_drained() {
-                    return Poll::Ready(Ended::Drained);
-                }
-                if let Some(watch) = &mut self.watch
-                    && let Poll::Ready(seen) = watch.poll_changed(cx)
-                {
-                    match seen {
-                        Ok(()) => self.life.handle_sign(now),
-                        Err(error) => self.cannot_watch(now, &error),
-                    }
-                    continue;
-                }
-                let again = self.life.due();
-                if now >= again {
-                    return Poll::Ready(Ended::Waited);
-                }
-                let timeout = self.handle.drive(now, |hub| {
-                    if hub.poll_timeout().is_some_and(|at| at <= now) {
-                        hub.handle_timeout(now);
-                    }
-                    hub.poll_timeout()
-                });
-                let next = timeout.map_or(again, |at| at.min(again));
-                if !alarm.poll(cx, Some(next)) && !self.handle.kick().poll(cx) {
-                    return Poll::Pending;
-                }
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if !self.waits {
+            self.waits = true;
+            self.watch_for_it();
+        }
+        self.handle.kick().awake();
+        loop {
+            let now = Instant::now();
+            if self.handle.has_drained() {
+                return Poll::Ready(Ended::Drained);
             }
-        })
-        .await
+            if let Some(watch) = &mut self.watch
+                && let Poll::Ready(seen) = watch.poll_changed(cx)
+            {
+                match seen {
+                    Ok(()) => self.life.handle_sign(now),
+                    Err(error) => self.cannot_watch(now, &error),
+                }
+                continue;
+            }
+            let again = self.life.due();
+            if now >= again {
+                return Poll::Ready(Ended::Waited);
+            }
+            let timeout = self.handle.drive(now, |hub| {
+                if hub.poll_timeout().is_some_and(|at| at <= now) {
+                    hub.handle_timeout(now);
+                }
+                hub.poll_timeout()
+            });
+            let next = timeout.map_or(again, |at| at.min(again));
+            if !self.alarm.poll(cx, Some(next)) && !self.handle.kick().poll(cx) {
+                return Poll::Pending;
+            }
+        }
     }
 
     /// Has the return of the device seen, where it can be.
@@ -216,7 +209,7 @@ impl PortTask {
         let now = Instant::now();
         match Watch::new(signs) {
             Ok(watch) => {
-                self.watch = Some(watch);
+                self.watch = Some(Box::new(watch));
                 self.life.handle_watched(now);
             }
             Err(error) => self.cannot_watch(now, &error),
@@ -226,7 +219,7 @@ impl PortTask {
     fn cannot_watch(&mut self, now: Instant, error: &WatchError) {
         self.watch = None;
         self.life.handle_unwatched(now);
-        let reason = error.to_string();
+        let reason = error.to_string().into_boxed_str();
         if self.unwatched.as_ref() != Some(&reason) {
             tracing::warn!(
                 port = %self.handle.name(), device = self.handle.device(), reason,
@@ -237,17 +230,47 @@ impl PortTask {
     }
 
     /// Until the device is lost.
-    async fn serve(&mut self) -> Ended {
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let mut turn = Turn {
             task: self,
-            alarm: Alarm::default(),
-            backlog: 0,
-            errors: ErrorWatch::default(),
             now: Instant::now(),
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
-        tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx))).await
+        let mut turn = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx)));
+        Pin::new(&mut turn).poll(cx)
+    }
+
+    /// Nothing that belonged to what was done until now is kept.
+    fn begin_anew(&mut self) {
+        self.alarm = Alarm::default();
+        self.backlog = 0;
+        self.errors = None;
+        self.waits = false;
+    }
+}
+
+impl Future for PortTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let is_open = self.handle.uart().borrow().is_some();
+            let ended = ready!(if is_open {
+                self.poll_serve(cx)
+            } else {
+                self.poll_wait(cx)
+            });
+            self.begin_anew();
+            match ended {
+                Ended::Drained => {
+                    self.handle.uart().take();
+                    return Poll::Ready(());
+                }
+                Ended::Lost(reason) => self.lost(reason),
+                Ended::Waited => self.open(),
+            }
+        }
     }
 }
 
@@ -270,21 +293,19 @@ impl Drop for PortTask {
 /// An opened device at work.
 struct Turn<'a> {
     task: &'a mut PortTask,
-    alarm: Alarm,
-    /// Bytes read since the UART last had no more.
-    backlog: usize,
-    errors: ErrorWatch,
     /// Read from the clock at the begin of a turn, and after everything that takes time, which is what the kernel is asked
     /// for.
     now: Instant,
 }
 
-/// The device's error counters, looked at while somebody is told of errors.
-#[derive(Default)]
+/// The device's error counters.
+#[derive(Debug)]
 struct ErrorWatch {
     alarm: Alarm,
-    /// When they are looked at next, and what they were. `None`: nobody wants to know.
-    next: Option<(Instant, ErrorCounters)>,
+    /// When they are looked at next.
+    at: Instant,
+    /// What they were.
+    before: ErrorCounters,
 }
 
 /// How a stage of a round went.
@@ -326,7 +347,6 @@ impl Turn<'_> {
 
     fn poll_rounds(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
         self.task.handle.kick().awake();
-        self.now = Instant::now();
         for _ in 0..ROUNDS_A_TURN {
             // What it was rung for is seen in this round.
             self.task.handle.kick().take();
@@ -346,7 +366,7 @@ impl Turn<'_> {
 
     fn round(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
         let read = self.read(cx, uart)?;
-        if read == Went::Limit && self.backlog < FLOOD {
+        if read == Went::Limit && self.task.backlog < FLOOD {
             return Ok(Went::Limit);
         }
         self.look_at_errors(cx, uart)?;
@@ -380,11 +400,11 @@ impl Turn<'_> {
             });
             match read {
                 Poll::Pending => {
-                    self.backlog = 0;
+                    self.task.backlog = 0;
                     return Ok(Went::Idle);
                 }
                 Poll::Ready(Ok(bytes)) => {
-                    self.backlog = self.backlog.saturating_add(bytes.len());
+                    self.task.backlog = self.task.backlog.saturating_add(bytes.len());
                     let now = Instant::now();
                     self.now = now;
                     handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
@@ -500,7 +520,7 @@ impl Turn<'_> {
     fn time(&mut self, cx: &mut Context<'_>) -> Went {
         let handle = &self.task.handle;
         let at = handle.timeout();
-        if !self.alarm.poll(cx, at) {
+        if !self.task.alarm.poll(cx, at) {
             return Went::Idle;
         }
         self.now = Instant::now();
@@ -529,14 +549,11 @@ impl Turn<'_> {
     fn look_at_errors(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<(), String> {
         let handle = &self.task.handle;
         if !handle.wants_errors() {
-            self.errors.next = None;
+            self.task.errors = None;
             return Ok(());
         }
-        if !self
-            .errors
-            .alarm
-            .poll(cx, self.errors.next.map(|(at, _)| at))
-            && self.errors.next.is_some()
+        if let Some(watch) = &mut self.task.errors
+            && !watch.alarm.poll(cx, Some(watch.at))
         {
             return Ok(());
         }
@@ -545,7 +562,8 @@ impl Turn<'_> {
         self.now = Instant::now();
         let now = self.now;
         let counted = status.errors.unwrap_or_default();
-        if let Some((_, before)) = self.errors.next {
+        let before = self.task.errors.as_ref().map(|watch| watch.before);
+        if let Some(before) = before {
             let errors = ReceiveErrors {
                 framing: counted.framing > before.framing,
                 parity: counted.parity > before.parity,
@@ -558,8 +576,15 @@ impl Turn<'_> {
             }
         }
         let at = now + ERRORS_EVERY;
-        self.errors.next = Some((at, counted));
-        self.errors.alarm.poll(cx, Some(at));
+        let watch = self.task.errors.get_or_insert_with(|| {
+            Box::new(ErrorWatch {
+                alarm: Alarm::default(),
+                at,
+                before: counted,
+            })
+        });
+        (watch.at, watch.before) = (at, counted);
+        watch.alarm.poll(cx, Some(at));
         Ok(())
     }
 

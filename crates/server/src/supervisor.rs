@@ -1,35 +1,35 @@
 //! Starts everything, puts another configuration in force, and stops everything: no more clients, sessions told, what is
 //! queued drained, the rest cut and counted. Not what any of the parts does.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uart_iface::{PortName, SpecError};
 use uartnet_hub::Epoch;
 
-use crate::access::{Audit, Clock, Door, Event, Gate, Rules, TokenFileError, keep_fresh};
+use crate::access::{Audit, Clock, Event, Gate, Rules, TokenFileError, keep_fresh};
 use crate::admission::{Admission, Limits, Offer};
 use crate::config::{
     Config, ConfigError, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, collide,
 };
-use crate::conn_task::{Bells, Ending};
+use crate::conn_task::Ending;
 use crate::gateway::{Gateway, PortHandle};
 use crate::keeper::KeptPort;
-use crate::listener::{BindError, Bound, Listener, Listening};
+use crate::listener::{BindError, Listener, Listening};
 use crate::plan::{ListenerFate, Plan, PortChange};
 use crate::reload;
+use crate::running_listener::RunningListener;
 use crate::tls::{LiveTls, TlsError};
 
 /// What the daemon is told to do from outside of it: by signals, or by a test.
@@ -310,8 +310,8 @@ impl Daemon {
                     .iter()
                     .map(|(at, _)| &self.listeners[*at]);
                 let ours: Vec<_> = leaving
-                    .filter(|old| collide(&old.address, address))
-                    .filter_map(|old| old.socket.upgrade())
+                    .filter(|old| collide(old.address(), address))
+                    .filter_map(|old| old.socket())
                     .collect();
                 if ours.is_empty() {
                     return Err(in_use);
@@ -370,7 +370,7 @@ impl Daemon {
                 (Some(port), Some(PortChange::Changed(_, keys))) => {
                     port.handle().reconfigure(now, config);
                     if keys.has("log") && !keys.has("device") {
-                        port.set_logs(&config.logs);
+                        port.set_logs(&config.logs, &new.gateway.name);
                     }
                     if !keys.has("device") {
                         self.ports.push(port);
@@ -419,9 +419,7 @@ impl Daemon {
                     if !keys.is_empty() {
                         warn_insecure(self.admission.gate(), &offer.config);
                     }
-                    let rules = offer.config.door_rules();
-                    listener.offer.replace(offer);
-                    listener.door.set_rules(Instant::now(), rules);
+                    listener.set_offer(Instant::now(), offer);
                     if keys.has("protocol") || keys.has("port") {
                         listening(&listener.listening());
                     }
@@ -446,7 +444,7 @@ impl Daemon {
     async fn stop(self) -> Summary {
         self.gateway.reloads().end();
         for listener in &self.listeners {
-            listener.closed().await;
+            listener.close();
         }
         self.leaving.close();
         let drained = timeout(self.config.gateway.drain, self.drain());
@@ -457,7 +455,7 @@ impl Daemon {
         self.ending.cut.cancel();
         self.admission.wait().await;
         for port in &self.ports {
-            port.wait().await;
+            port.cut().await;
         }
         self.leaving.wait().await;
         self.account()
@@ -550,90 +548,6 @@ fn warn_insecure(gate: &Gate, config: &ListenerConfig) {
         address: &address,
     };
     gate.audit().record(SystemTime::now(), &event);
-}
-
-/// A listener that accepts, until it or the daemon ends.
-struct RunningListener {
-    /// Where, with the port number the system chose.
-    address: ListenAddress,
-    /// For as long as it accepts.
-    socket: Weak<Bound>,
-    /// What it offers to whoever comes next.
-    offer: Rc<RefCell<Rc<Offer>>>,
-    /// Whom it lets in, and who is in by it.
-    door: Rc<Door>,
-    /// For it and whoever came by it.
-    ending: Ending,
-    /// The one task.
-    accepting: TaskTracker,
-}
-
-impl RunningListener {
-    fn start(
-        listener: Listener,
-        offer: Rc<Offer>,
-        admission: &Rc<Admission>,
-        ending: &Ending,
-    ) -> RunningListener {
-        let running = RunningListener {
-            address: listener.address().clone(),
-            socket: Rc::downgrade(listener.socket()),
-            door: Rc::new(Door::new(offer.config.door_rules())),
-            offer: Rc::new(RefCell::new(offer)),
-            ending: Ending {
-                stop: ending.stop.child_token(),
-                cut: ending.cut.child_token(),
-            },
-            accepting: TaskTracker::new(),
-        };
-        let (offer, door) = (running.offer.clone(), running.door.clone());
-        let ending = running.ending.clone();
-        running
-            .accepting
-            .spawn_local(accept(listener, offer, door, admission.clone(), ending));
-        running.accepting.close();
-        running
-    }
-
-    fn listening(&self) -> Listening {
-        let offer = self.offer.borrow();
-        Listening {
-            protocol: offer.config.endpoint.name(),
-            address: self.address.clone(),
-            port: offer.config.port.clone(),
-        }
-    }
-
-    /// Until it no longer accepts.
-    async fn closed(&self) {
-        self.accepting.wait().await;
-    }
-
-    /// It is no longer wanted: nobody is accepted, and whoever came by it is asked to leave, and after `limit` cut off.
-    fn leave(self, limit: Duration) {
-        let Ending { stop, cut } = self.ending;
-        stop.cancel();
-        spawn_local(async move {
-            if cut.run_until_cancelled(sleep(limit)).await.is_some() {
-                cut.cancel();
-            }
-        });
-    }
-}
-
-async fn accept(
-    mut listener: Listener,
-    offer: Rc<RefCell<Rc<Offer>>>,
-    door: Rc<Door>,
-    admission: Rc<Admission>,
-    ending: Ending,
-) {
-    let stop = ending.stop.clone();
-    let bells = Rc::new(Bells::new(ending));
-    while let Some(stream) = stop.run_until_cancelled(listener.accept()).await {
-        let offer = offer.borrow().clone();
-        admission.admit(stream, &offer, &door, &bells);
-    }
 }
 
 fn rules(config: &GatewayConfig) -> Rules {

@@ -55,7 +55,11 @@ fn nothing_given_is_a_simulated_board_and_says_so() {
         ]
     );
     for part in [DEFAULT_PORT, DEFAULT_LISTENER] {
-        assert!(loaded.assumed().contains(part), "{}", loaded.assumed());
+        assert!(
+            loaded.assumed.told().contains(part),
+            "{}",
+            loaded.assumed.told()
+        );
     }
     let text = next_step(&loaded, "127.0.0.1:8000").unwrap();
     assert!(text.contains(" uart ask sim0 \"LED ON\"\n"), "{text}");
@@ -66,14 +70,15 @@ fn next_step(loaded: &Loaded, address: &str) -> Option<String> {
         Some(path) => ListenAddress::Unix(path.into()),
         None => ListenAddress::Tcp(address.parse().unwrap()),
     };
-    loaded.next_step("uartnet", &address)
+    loaded.assumed.next_step("uartnet", &address)
 }
 
 #[test]
 fn what_to_type_next_names_the_gateway_where_it_is_not_the_default() {
     let loaded = load(&given(&[], &["uartnet=127.0.0.1:0"]));
     assert!(
-        loaded.assumed().contains(DEFAULT_PORT) && !loaded.assumed().contains(DEFAULT_LISTENER)
+        loaded.assumed.told().contains(DEFAULT_PORT)
+            && !loaded.assumed.told().contains(DEFAULT_LISTENER)
     );
     for address in ["127.0.0.1:9000", "unix:/tmp/a.sock", "[::1]:8000"] {
         let text = next_step(&loaded, address).unwrap();
@@ -87,7 +92,7 @@ fn what_to_type_next_names_the_gateway_where_it_is_not_the_default() {
 #[test]
 fn everything_given_needs_no_introduction() {
     let loaded = load(&given(&["a=/dev/ttyUSB0"], &["uartnet=:9000"]));
-    assert_eq!(loaded.assumed(), "");
+    assert_eq!(loaded.assumed.told(), "");
     assert_eq!(next_step(&loaded, "127.0.0.1:9000"), None);
 }
 
@@ -327,7 +332,7 @@ fn arguments_add_to_a_file() {
         outline(&alone),
         ["a /dev/ttyUSB0 115200-8n1", "uartnet 127.0.0.1:8000 a"]
     );
-    assert!(!alone.default_port && alone.default_listener);
+    assert!(!alone.assumed.default_port && alone.assumed.default_listener);
 
     let twice = Given {
         file: Some(file),

@@ -39,15 +39,22 @@ pub struct Given {
 pub struct Loaded {
     /// What the daemon is started with.
     pub config: Config,
+    /// What nobody said.
+    pub assumed: Assumed,
+}
+
+/// What was assumed where nothing was said.
+#[derive(Debug, Clone, Copy)]
+pub struct Assumed {
     /// No port was given, so there is [`DEFAULT_PORT`].
     pub default_port: bool,
     /// No listener was given, so there is [`DEFAULT_LISTENER`].
     pub default_listener: bool,
 }
 
-impl Loaded {
-    /// What was assumed, for the person who started the daemon. Empty if everything was said.
-    pub fn assumed(&self) -> String {
+impl Assumed {
+    /// For the person who started the daemon. Empty if everything was said.
+    pub fn told(&self) -> String {
         let mut text = String::new();
         if self.default_port {
             text.push_str(&format!(
@@ -161,8 +168,10 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
     report.result()?;
     Ok(Loaded {
         config,
-        default_port,
-        default_listener,
+        assumed: Assumed {
+            default_port,
+            default_listener,
+        },
     })
 }
 

@@ -29,7 +29,7 @@ use crate::tls::TlsFiles;
 
 pub(crate) use argument::SETTINGS;
 pub(crate) use check::collide;
-pub use load::{DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded, load};
+pub use load::{Assumed, DEFAULT_LISTENER, DEFAULT_PORT, Given, Loaded, load};
 pub use problem::{ConfigError, Problems};
 
 /// Everything `uartd` needs to start.

@@ -81,6 +81,14 @@ fn run(plan: &[(Call, usize, Fault)], keep: bool) -> Run {
         .unwrap_or_else(|_| panic!("{plan:?}: it hangs"))
 }
 
+/// No test is to wait for a device that comes back.
+static SOON: Waits = Waits {
+    first: Duration::from_millis(1),
+    unseen: Duration::from_millis(1),
+    seen: Duration::from_millis(1),
+    apart: Duration::ZERO,
+};
+
 async fn live(bench: Bench, keep: bool) -> Run {
     let on_loss = if keep { OnLoss::Keep } else { OnLoss::Discard };
     let handle = handle_with(HubConfig {
@@ -88,17 +96,9 @@ async fn live(bench: Bench, keep: bool) -> Run {
         on_loss,
         ..config()
     });
-    let soon = Duration::from_millis(1);
-    let waits = Waits {
-        first: soon,
-        unseen: soon,
-        seen: soon,
-        apart: Duration::ZERO,
-    };
     let mut client = Watcher::new(&handle);
-    let task = PortTask::with_waits(handle.clone(), bench.device(), waits);
-    let cut = CancellationToken::new();
-    let running = tokio::task::spawn_local(task.run(cut.clone()));
+    let task = PortTask::with_waits(handle.clone(), bench.device(), &SOON);
+    let running = tokio::task::spawn_local(task);
     let now = Instant::now();
     client
         .client
@@ -160,8 +160,9 @@ async fn live(bench: Bench, keep: bool) -> Run {
         }
     }
     assert!(!running.is_finished(), "the port's task has ended");
-    cut.cancel();
-    running.await.expect("without a panic");
+    running.abort();
+    let ended = running.await.expect_err("it was cut");
+    assert!(ended.is_cancelled(), "{ended}");
     while let Some(notice) = client.client.poll_notice(Instant::now(), usize::MAX) {
         let again = matches!(
             notice,
@@ -341,7 +342,7 @@ fn controls_that_fail_are_answered_and_change_nothing() {
             let handle = handle_with(config());
             let mut client = Watcher::new(&handle);
             let task = PortTask::new(handle.clone(), bench.device());
-            let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+            let running = tokio::task::spawn_local(task);
             let mut done = async |control| {
                 client.control(control);
                 let done = client.notice(|notice| match notice {

@@ -18,21 +18,20 @@ pub(crate) struct Waits {
     pub(crate) apart: Duration,
 }
 
-impl Default for Waits {
-    fn default() -> Waits {
-        Waits {
-            first: Duration::from_millis(100),
-            unseen: Duration::from_secs(2),
-            seen: Duration::from_secs(30),
-            apart: Duration::from_millis(20),
-        }
-    }
+impl Waits {
+    /// Those of every port outside of tests.
+    pub(crate) const USUAL: Waits = Waits {
+        first: Duration::from_millis(100),
+        unseen: Duration::from_secs(2),
+        seen: Duration::from_secs(30),
+        apart: Duration::from_millis(20),
+    };
 }
 
 /// A device's comings and goings.
 #[derive(Debug)]
 pub(super) struct Life {
-    waits: Waits,
+    waits: &'static Waits,
     /// The settings it has by its configuration.
     configured: LineSettings,
     /// The settings last in force.
@@ -51,9 +50,9 @@ pub(super) struct Life {
     /// Since when it is open; it must stay for a while to count as back.
     opened: Option<Instant>,
     /// The sentence of the last failure, so that a device that stays away is told once.
-    told: Option<String>,
+    told: Option<Box<str>>,
     /// What the one last opened said of itself.
-    identity: Option<String>,
+    identity: Option<Box<str>>,
 }
 
 /// What became of an attempt to open a device.
@@ -70,7 +69,7 @@ pub(super) enum Failed {
 
 impl Life {
     /// It is tried at once, with these settings.
-    pub(super) fn new(now: Instant, configured: LineSettings, waits: Waits) -> Life {
+    pub(super) fn new(now: Instant, configured: LineSettings, waits: &'static Waits) -> Life {
         Life {
             configured,
             line: configured,
@@ -105,15 +104,15 @@ impl Life {
         now: Instant,
         status: &PortStatus,
         identity: Option<&str>,
-    ) -> Option<String> {
+    ) -> Option<Box<str>> {
         self.told = None;
         self.line = status.line;
         self.outputs = status.outputs;
         self.steady = status.outputs;
         self.opened = Some(now);
-        let identity = identity?.to_owned();
-        let before = self.identity.replace(identity.clone());
-        before.filter(|before| *before != identity)
+        let identity = identity?;
+        let before = self.identity.replace(identity.into());
+        before.filter(|before| **before != *identity)
     }
 
     /// Its configuration gives it these settings from now on.
@@ -213,10 +212,10 @@ impl Life {
     }
 
     fn tell(&mut self, reason: String) -> Failed {
-        if self.told.as_ref() == Some(&reason) {
+        if self.told.as_deref() == Some(&reason) {
             return Failed::Known;
         }
-        self.told = Some(reason.clone());
+        self.told = Some(reason.as_str().into());
         Failed::Tell(reason)
     }
 }
@@ -228,7 +227,7 @@ mod tests {
     use super::*;
 
     fn life(now: Instant) -> Life {
-        Life::new(now, LineSettings::default(), Waits::default())
+        Life::new(now, LineSettings::default(), &Waits::USUAL)
     }
 
     fn missing() -> OpenError {
@@ -402,6 +401,6 @@ mod tests {
         assert_eq!(opened(Some("A")), None);
         assert_eq!(opened(Some("A")), None);
         assert_eq!(opened(None), None, "it says nothing of itself");
-        assert_eq!(opened(Some("B")), Some("A".to_owned()));
+        assert_eq!(opened(Some("B")), Some("A".into()));
     }
 }

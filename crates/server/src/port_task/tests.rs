@@ -18,6 +18,7 @@ use uartnet_hub::{
 use super::*;
 use crate::config::{Config, DeviceSpec, GatewayConfig, PortConfig};
 use crate::gateway::{Gateway, PortClient};
+use crate::keeper::Keeping;
 use crate::nudge::Nudge;
 
 /// The device, as the test sees it.
@@ -230,9 +231,13 @@ fn handle() -> Rc<PortHandle> {
 }
 
 pub(super) fn handle_with(hub: HubConfig) -> Rc<PortHandle> {
+    handle_of("/dev/ttyTEST", hub)
+}
+
+fn handle_of(device: &str, hub: HubConfig) -> Rc<PortHandle> {
     let port = PortConfig {
         name: "board0".parse().unwrap(),
-        device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
+        device: DeviceSpec::parse(device).unwrap(),
         line: LineSettings::default(),
         hub,
         logs: Vec::new(),
@@ -330,7 +335,7 @@ fn with_task<T>(fake: &Fake, test: impl AsyncFnOnce(Rc<PortHandle>, Watcher) -> 
         let handle = handle();
         let watcher = Watcher::new(&handle);
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
-        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        let running = tokio::task::spawn_local(task);
         let limit = Duration::from_secs(60);
         let result = tokio::time::timeout(limit, test(handle, watcher))
             .await
@@ -433,7 +438,7 @@ fn a_device_that_comes_back_is_opened_as_it_was() {
 }
 
 /// Waits so long that only what is seen can end them.
-const HOURS: Waits = Waits {
+static HOURS: Waits = Waits {
     first: Duration::from_secs(3600),
     unseen: Duration::from_secs(3600),
     seen: Duration::from_secs(3600),
@@ -450,8 +455,8 @@ fn a_device_is_opened_because_its_return_was_seen() {
     let story = async {
         let handle = handle();
         let mut watcher = Watcher::new(&handle);
-        let task = PortTask::with_waits(handle.clone(), bench.device(), HOURS);
-        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        let task = PortTask::with_waits(handle.clone(), bench.device(), &HOURS);
+        let running = tokio::task::spawn_local(task);
         let missing = watcher.state().await;
         let reason = "cannot open bench:: no such device".to_owned();
         assert_eq!(missing, DeviceState::Absent { reason });
@@ -485,8 +490,8 @@ fn a_device_that_may_be_used_only_later_is_opened_then() {
     let story = async {
         let handle = handle();
         let mut watcher = Watcher::new(&handle);
-        let task = PortTask::with_waits(handle.clone(), bench.device(), HOURS);
-        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        let task = PortTask::with_waits(handle.clone(), bench.device(), &HOURS);
+        let running = tokio::task::spawn_local(task);
         let DeviceState::Absent { reason } = watcher.state().await else {
             panic!("it is denied");
         };
@@ -520,7 +525,7 @@ fn a_board_that_vanishes_in_the_middle_of_a_sequence_is_not_held_in_reset() {
         });
         let mut watcher = Watcher::new(&handle);
         let task = PortTask::new(handle.clone(), bench.device());
-        let running = tokio::task::spawn_local(task.run(CancellationToken::new()));
+        let running = tokio::task::spawn_local(task);
         watcher.control(Control::SetOutputs(OutputChange {
             dtr: Some(false),
             rts: None,
@@ -704,7 +709,7 @@ fn a_port_that_drains_ends_when_a_break_is_over() {
         handle.drain();
         fake.says(&["last words\r\nheard\r\n"]);
         drop(watcher);
-        task.run(CancellationToken::new()).await;
+        task.await;
         let log = fake.logged();
         let on = log
             .iter()
@@ -727,8 +732,7 @@ fn a_port_that_never_falls_silent_drains_too() {
         let handle = handle();
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
         handle.drain();
-        let run = task.run(CancellationToken::new());
-        let ended = tokio::time::timeout(Duration::from_secs(10), run).await;
+        let ended = tokio::time::timeout(Duration::from_secs(10), task).await;
         ended.expect("it floods on");
     });
 }
@@ -738,13 +742,11 @@ fn a_defect_of_a_backend_ends_neither_the_daemon_nor_the_port() {
     let fake = Fake::default();
     let runtime = crate::runtime().unwrap();
     runtime.block_on(async {
-        let handle = handle();
+        let handle = handle_of("sim:echo", config());
         let mut watcher = Watcher::new(&handle);
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
         fake.0.borrow_mut().panics = true;
-        let again = DeviceSpec::parse("sim:echo").unwrap();
-        let cut = CancellationToken::new();
-        let kept = tokio::task::spawn_local(crate::keeper::keep(task, handle, again, cut.clone()));
+        let kept = tokio::task::spawn_local(Keeping::new(handle, task));
         let mut states = Vec::new();
         while states.len() < 3 {
             states.push(watcher.state().await);
@@ -758,7 +760,7 @@ fn a_defect_of_a_backend_ends_neither_the_daemon_nor_the_port() {
             panic!("{states:?}");
         };
         assert_eq!(reason, "internal error: the backend has a defect");
-        cut.cancel();
-        kept.await.unwrap();
+        kept.abort();
+        assert!(kept.await.unwrap_err().is_cancelled());
     });
 }

@@ -19,13 +19,16 @@ pub(crate) enum Refusal {
     Os(&'static str, Errno),
 }
 
-/// Puts the terminal into raw mode, sets it up, and returns the settings it really took.
+/// Puts the terminal, which is as it was found `before`, into raw mode, sets it up, and returns the settings it really took.
 #[cfg(feature = "backends")]
-pub(crate) fn set_up(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSettings, Refusal> {
-    let before = get(fd)?;
+pub(crate) fn set_up(
+    fd: BorrowedFd<'_>,
+    before: &Termios,
+    wanted: LineSettings,
+) -> Result<LineSettings, Refusal> {
     let mut termios = before.clone();
     make_raw(&mut termios);
-    change(fd, &before, termios, wanted)
+    change(fd, before, termios, wanted)
 }
 
 /// Changes the settings of a terminal that is in raw mode, and returns those it really took. Equal settings do not
@@ -262,7 +265,12 @@ mod tests {
     #[test]
     fn raw_mode_leaves_nothing_that_changes_swallows_or_adds_bytes() {
         let (_master, terminal) = pseudo_terminal();
-        set_up(terminal.as_fd(), "9600-8n1".parse().unwrap()).unwrap();
+        set_up(
+            terminal.as_fd(),
+            &tcgetattr(&terminal).unwrap(),
+            "9600-8n1".parse().unwrap(),
+        )
+        .unwrap();
         let termios = tcgetattr(&terminal).unwrap();
         assert_eq!(termios.input_modes, InputModes::empty());
         assert_eq!(termios.output_modes, OutputModes::empty());
@@ -276,7 +284,12 @@ mod tests {
     fn settings_in_force_do_not_touch_the_terminal() {
         const SETTINGS_CHANGED: u8 = 0x40; // TIOCPKT_IOCTL
         let (master, terminal) = pseudo_terminal();
-        set_up(terminal.as_fd(), LineSettings::default()).unwrap();
+        set_up(
+            terminal.as_fd(),
+            &tcgetattr(&terminal).unwrap(),
+            LineSettings::default(),
+        )
+        .unwrap();
         // Only a terminal in this mode tells its master.
         let mut termios = tcgetattr(&terminal).unwrap();
         termios.local_modes |= LocalModes::EXTPROC;

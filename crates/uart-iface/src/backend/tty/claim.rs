@@ -22,7 +22,12 @@ pub(super) struct Claim {
 impl Claim {
     /// Takes the terminal for us alone, by all means that others respect: `flock` and TIOCEXCL. The kernel lets root
     /// pass TIOCEXCL, so we ask for it (TIOCGEXCL).
-    pub(super) fn take(spec: &str, path: &Path, fd: BorrowedFd<'_>) -> Result<Claim, OpenError> {
+    pub(super) fn take(
+        spec: &str,
+        path: &Path,
+        fd: BorrowedFd<'_>,
+        is_pseudo_terminal: bool,
+    ) -> Result<Claim, OpenError> {
         let failed = |doing| {
             move |errno: Errno| OpenError::Io {
                 spec: spec.to_owned(),
@@ -34,11 +39,10 @@ impl Claim {
             path: path.to_owned(),
             pid,
         };
-        let pseudo = is_pseudo_terminal(fd);
 
         if ioctl::is_exclusive(fd).map_err(failed("TIOCGEXCL"))? {
             let holder = holder_of(path, Some(fd));
-            if holder.is_some() || !pseudo {
+            if holder.is_some() || !is_pseudo_terminal {
                 return Err(busy(holder));
             }
         }
@@ -51,7 +55,7 @@ impl Claim {
         }
         // On a pseudo-terminal the mark would outlive a crash of ours, because the other side keeps the terminal
         // alive; only a descriptor could clear it, and nobody but root would get one.
-        if !pseudo {
+        if !is_pseudo_terminal {
             ioctl_tiocexcl(fd).map_err(failed("TIOCEXCL"))?;
         }
         let own = fd.try_clone_to_owned().map_err(|source| OpenError::Io {

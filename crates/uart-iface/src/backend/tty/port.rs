@@ -60,27 +60,34 @@ impl TtyPort {
             }
         };
         let fd = open_file(spec, path)?;
-        match tcgetattr(&fd) {
-            Ok(_) => {}
+        let as_found = match tcgetattr(&fd) {
+            Ok(termios) => termios,
             Err(Errno::NOTTY | Errno::INVAL) => {
                 return Err(OpenError::NotATty {
                     path: path.to_owned(),
                 });
             }
             Err(errno) => return Err(failed("TCGETS2")(errno)),
-        }
-        let claim = Claim::take(spec, path, fd.as_fd())?;
-        let is_pseudo_terminal = claim::is_pseudo_terminal(fd.as_fd());
-
-        // The kernel has asserted DTR and RTS by now; what is wanted comes as soon as possible after it.
-        let modem = match ioctl::modem_lines(fd.as_fd()) {
-            Ok(lines) => Some(lines),
-            Err(Errno::NOTTY | Errno::INVAL) => None,
-            Err(errno) => return Err(failed("TIOCMGET")(errno)),
         };
-        let counts_at_open = ioctl::error_counts(fd.as_fd()).ok();
-        // Not every driver has it, and not everyone may ask; the port works without.
-        let _ = ioctl::ask_for_low_latency(fd.as_fd());
+        let is_pseudo_terminal = claim::is_pseudo_terminal(fd.as_fd());
+        let claim = Claim::take(spec, path, fd.as_fd(), is_pseudo_terminal)?;
+
+        let mut modem = None;
+        let mut counts_at_open = None;
+        let mut identity = None;
+        // A pseudo-terminal has none of this, and is not asked: a gateway may begin with hundreds of them.
+        if !is_pseudo_terminal {
+            // The kernel has asserted DTR and RTS by now; what is wanted comes as soon as possible after it.
+            modem = match ioctl::modem_lines(fd.as_fd()) {
+                Ok(lines) => Some(lines),
+                Err(Errno::NOTTY | Errno::INVAL) => None,
+                Err(errno) => return Err(failed("TIOCMGET")(errno)),
+            };
+            counts_at_open = ioctl::error_counts(fd.as_fd()).ok();
+            // Not every driver has it, and not everyone may ask; the port works without.
+            let _ = ioctl::ask_for_low_latency(fd.as_fd());
+            identity = System::default().usb_spec_of(path);
+        }
 
         let stream = Stream::new(fd, spec).map_err(|source| OpenError::Io {
             spec: spec.to_owned(),
@@ -96,7 +103,7 @@ impl TtyPort {
             told_inputs: None,
             looks: None,
             counts_at_open,
-            identity: System::default().usb_spec_of(path),
+            identity,
             _claim: claim,
         };
         let setup = |source| OpenError::Setup {
@@ -106,7 +113,7 @@ impl TtyPort {
         if let Some(lines) = modem {
             port.drive(lines, outputs).map_err(setup)?;
         }
-        let taken = termios::set_up(port.stream.as_fd(), line);
+        let taken = termios::set_up(port.stream.as_fd(), &as_found, line);
         port.line = taken.map_err(|refusal| setup(port.refused(refusal)))?;
         Ok(port)
     }
