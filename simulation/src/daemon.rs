@@ -55,7 +55,7 @@ impl Daemon {
                 name: "board0".parse().unwrap(),
                 device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
                 line: LineSettings::default(),
-                hub: plan.hub.clone(),
+                hub: plan.hub.clone().into(),
                 logs: Vec::new(),
             }],
             listeners: Vec::new(),

@@ -7,6 +7,7 @@ mod recording;
 mod standoff;
 mod telling;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// What a hub is made with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubConfig {
     /// How many received bytes are kept. Memory is allotted only as bytes arrive. At least 1.
     pub history: usize,
@@ -68,7 +69,7 @@ pub struct HubConfig {
 /// One port's shared life.
 #[derive(Debug)]
 pub struct Hub {
-    config: HubConfig,
+    config: Arc<HubConfig>,
     epoch: Epoch,
     state: DeviceState,
     /// The end of the history when the state last changed.
@@ -88,7 +89,7 @@ pub struct Hub {
     sequencer: Sequencer,
     line_holds: LineHolds,
     typing: Typing,
-    standoff: Option<Standoff>,
+    standoff: Option<Box<Standoff>>,
     /// What [`Hub::poll_transmit`] last gave, until something happens to it.
     offered: Option<Offered>,
     /// Whether a reader holds the UART up.
@@ -119,8 +120,9 @@ enum Source {
 }
 
 impl Hub {
-    /// A hub whose device is absent (`reason`: "not opened yet").
-    pub fn new(config: HubConfig, epoch: Epoch) -> Hub {
+    /// A hub whose device is absent (`reason`: "not opened yet"). Hubs that are made alike can share what they are made with.
+    pub fn new(config: impl Into<Arc<HubConfig>>, epoch: Epoch) -> Hub {
+        let config = config.into();
         Hub {
             epoch,
             state: DeviceState::Absent {

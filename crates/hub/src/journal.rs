@@ -120,7 +120,7 @@ pub enum AskEnd {
 /// What happened, the newest of it.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    kept: Option<Kept>,
+    kept: Option<Box<Kept>>,
     /// The number of the next happening.
     end: u64,
     /// Something came since this was last asked.
@@ -148,7 +148,7 @@ impl Journal {
     /// Begins to keep what happens, or ends it.
     pub(crate) fn keep(&mut self, now: Instant, on: bool) {
         match (&self.kept, on) {
-            (None, true) => self.kept = Some(Kept::new(now)),
+            (None, true) => self.kept = Some(Box::new(Kept::new(now))),
             (Some(_), false) => self.kept = None,
             (None, false) | (Some(_), true) => {}
         }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ const PER_PEER: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Offer {
     /// What the configuration says of it.
-    pub(crate) config: ListenerConfig,
+    pub(crate) config: Arc<ListenerConfig>,
     /// What is spoken underneath, if it is not in the clear.
     pub(crate) tls: Option<Rc<LiveTls>>,
     /// Held for its end.
@@ -38,7 +39,7 @@ pub(crate) struct Offer {
 
 impl Offer {
     /// What this listener offers, with this certificate, which is read again when it changes, as long as this lives.
-    pub(crate) fn new(config: ListenerConfig, tls: Option<Rc<LiveTls>>) -> Offer {
+    pub(crate) fn new(config: Arc<ListenerConfig>, tls: Option<Rc<LiveTls>>) -> Offer {
         let fresh = tls.clone().map(|tls| {
             let over = CancellationToken::new();
             let end = over.clone();
@@ -271,7 +272,7 @@ async fn open(
         port,
         stream: options,
         ..
-    } = &offer.config;
+    } = &*offer.config;
     let stream = match (stream, &offer.tls) {
         (Stream::Tcp(stream), Some(tls)) => {
             let shaking = shake_hands(stream, tls, arrival.deadline());

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use uart_iface::PortName;
 use uartnet_hub::HubConfig;
@@ -220,7 +221,7 @@ fn port_keys(old: &PortConfig, new: &PortConfig) -> Keys {
         sequences,
         byte_pacing,
         line_pacing,
-    } = hub;
+    } = &**hub;
     let mut keys = Keys::default();
     keys.add("device", *device != new.device);
     keys.add("line", *line != new.line);
@@ -249,7 +250,7 @@ type Listeners = (
 
 /// Listeners that did not change find each other first, so that of two with the same address (port 0 may be written
 /// twice) each stays what it was.
-fn listeners(old: &[ListenerConfig], new: &[ListenerConfig]) -> Listeners {
+fn listeners(old: &[Arc<ListenerConfig>], new: &[Arc<ListenerConfig>]) -> Listeners {
     let mut taken = HashSet::new();
     let mut kept: Vec<Option<usize>> = vec![None; new.len()];
     let same_address =

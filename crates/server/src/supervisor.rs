@@ -518,8 +518,8 @@ fn gate(config: &Config, gateway: &Rc<Gateway>) -> Result<Rc<Gate>, RunError> {
 }
 
 /// What each listener offers. Its certificate is read, and from now on read again when it changes.
-fn offers(listeners: &[ListenerConfig]) -> Result<Vec<Rc<Offer>>, TlsError> {
-    let offer = |config: &ListenerConfig| {
+fn offers(listeners: &[Arc<ListenerConfig>]) -> Result<Vec<Rc<Offer>>, TlsError> {
+    let offer = |config: &Arc<ListenerConfig>| {
         let tls = config.tls.as_ref().map(LiveTls::new).transpose()?;
         Ok(Rc::new(Offer::new(config.clone(), tls)))
     };

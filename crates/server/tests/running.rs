@@ -316,7 +316,7 @@ fn what_a_client_sent_before_it_closed_reaches_the_board_in_full() {
             // It echoes, so what it says to a client that is gone breaks the connection; and it is slow, so most of what
             // the client sent has not even been queued to the UART then.
             let mut config = config(&["sim0=sim:echo?pace=line,1000000-8n1"], &listen);
-            config.ports[0].hub.write_queue = 1024;
+            Arc::make_mut(&mut config.ports[0].hub).write_queue = 1024;
             let daemon = Daemon::start_with(config).await;
             let ListenAddress::Tcp(stream) = daemon.listening[1].address else {
                 panic!("{:?}", daemon.listening[1]);
@@ -634,7 +634,7 @@ fn a_defect_in_a_session_ends_its_connection_alone() {
     on_the_runtime(async {
         let listen = ["uartnet=127.0.0.1:0", "uartnet=127.0.0.1:0"];
         let mut config = config(&["sim0=sim:interpreter"], &listen);
-        config.listeners[1].endpoint = &Defective;
+        Arc::make_mut(&mut config.listeners[1]).endpoint = &Defective;
         config.gateway.max_connections = 2;
         let daemon = Daemon::start_with(config).await;
         let ListenAddress::Tcp(defective) = daemon.listening[1].address else {

@@ -1,6 +1,7 @@
 //! What a port's owner changes while it is in use: its settings, and whether it is wanted any longer. Clients, their
 //! places, and what is under way stay as they are.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use uart_iface::LineSettings;
@@ -15,8 +16,8 @@ impl Hub {
     /// What waits or is under way goes on as it was accepted, also where a queue is shorter now. Readers that chose no
     /// [`crate::OnLag`] of their own follow the new one. A shorter history forgets its oldest bytes: readers that had not
     /// taken them are told, or cut off, as if they had lagged. A lease ends where the port is no longer exclusive.
-    pub fn reconfigure(&mut self, now: Instant, config: HubConfig) {
-        self.config = config;
+    pub fn reconfigure(&mut self, now: Instant, config: impl Into<Arc<HubConfig>>) {
+        self.config = config.into();
         // Everything that is kept outside of `config` has its line here.
         let HubConfig {
             history,
@@ -28,7 +29,7 @@ impl Hub {
             byte_pacing,
             line_pacing,
             ..
-        } = self.config;
+        } = *self.config;
         self.writes.set_limit(write_queue);
         self.asks.set_limits(ask_queue, write_queue);
         self.pacing.set(byte_pacing, line_pacing);

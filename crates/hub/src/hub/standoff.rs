@@ -45,10 +45,12 @@ impl Hub {
         if self.standoff.as_ref().map(|standoff| standoff.kind) != kind {
             let over = std::mem::replace(
                 &mut self.standoff,
-                kind.map(|kind| Standoff {
-                    kind,
-                    since: now,
-                    told: None,
+                kind.map(|kind| {
+                    Box::new(Standoff {
+                        kind,
+                        since: now,
+                        told: None,
+                    })
                 }),
             );
             let told = over.and_then(|over| over.told);
@@ -80,7 +82,7 @@ impl Hub {
 
     /// What there is to tell this client.
     pub(super) fn ask_turn(&self, client: ClientId) -> AskTurn {
-        let standoff = self.standoff.as_ref();
+        let standoff = self.standoff.as_deref();
         let concerns = |standoff: &&Standoff| {
             let told = standoff.told.as_ref();
             told.is_some_and(|told| told.contains(&client))

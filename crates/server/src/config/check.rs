@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use uart_iface::{LineSettings, PortName};
@@ -123,6 +124,7 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
     let mut taken: Vec<(String, Place<'_>)> = Vec::new();
     let mut log_files = Taken::new();
     let mut complete = true;
+    let mut hubs: Vec<Arc<HubConfig>> = Vec::new();
     let mut ports = Vec::new();
     for From { source, raw: table } in written {
         let raw = table.get_ref();
@@ -175,6 +177,12 @@ fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<Po
             }
         }
         if let Some(name) = name {
+            // Most ports of a gateway with many are alike.
+            let alike = hubs.iter().find(|other| ***other == hub).cloned();
+            let hub = alike.unwrap_or_else(|| {
+                hubs.push(Arc::new(hub));
+                hubs[hubs.len() - 1].clone()
+            });
             ports.push(PortConfig {
                 name,
                 device: device.spec,
@@ -364,7 +372,7 @@ fn listeners(
     endpoints: &[&'static dyn EndpointKind],
     default_tls: Option<&(PathBuf, PathBuf)>,
     report: &mut Report,
-) -> Vec<ListenerConfig> {
+) -> Vec<Arc<ListenerConfig>> {
     let mut bound: Vec<(ListenAddress, Place<'_>)> = Vec::new();
     let mut listeners = Vec::new();
     for From { source, raw: table } in written {
@@ -423,7 +431,7 @@ fn listeners(
         };
         let stream = stream_options(&mut values, raw, endpoint);
         if let (Some(endpoint), Some(address)) = (endpoint, address) {
-            listeners.push(ListenerConfig {
+            listeners.push(Arc::new(ListenerConfig {
                 stream,
                 endpoint,
                 address,
@@ -432,7 +440,7 @@ fn listeners(
                 insecure,
                 access,
                 allowed,
-            });
+            }));
         }
     }
     listeners

@@ -40,7 +40,7 @@ pub struct Config {
     /// At least one port; names are unique.
     pub ports: Vec<PortConfig>,
     /// At least one listener; the ports they name exist.
-    pub listeners: Vec<ListenerConfig>,
+    pub listeners: Vec<Arc<ListenerConfig>>,
 }
 
 /// The daemon as a whole.
@@ -97,8 +97,8 @@ pub struct PortConfig {
     pub device: DeviceSpec,
     /// The settings it is opened with.
     pub line: LineSettings,
-    /// How it is shared.
-    pub hub: HubConfig,
+    /// How it is shared; ports that are shared alike have one of these together.
+    pub hub: Arc<HubConfig>,
     /// What is written to files of what happens to it; no two logs of a configuration have the same file.
     pub logs: Vec<LogConfig>,
 }

@@ -18,7 +18,13 @@ impl Config {
             count(self.ports.len(), "port"),
             count(self.listeners.len(), "listener"),
             columns(&self.ports.iter().map(port).collect::<Vec<_>>()),
-            columns(&self.listeners.iter().map(listener).collect::<Vec<_>>()),
+            columns(
+                &self
+                    .listeners
+                    .iter()
+                    .map(|it| listener(it))
+                    .collect::<Vec<_>>()
+            ),
         )
     }
 }

@@ -239,7 +239,7 @@ fn handle_of(device: &str, hub: HubConfig) -> Rc<PortHandle> {
         name: "board0".parse().unwrap(),
         device: DeviceSpec::parse(device).unwrap(),
         line: LineSettings::default(),
-        hub,
+        hub: hub.into(),
         logs: Vec::new(),
     };
     let config = Config {

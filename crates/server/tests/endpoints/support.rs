@@ -89,7 +89,7 @@ impl World {
             name: name.parse().unwrap(),
             device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
             line: LineSettings::default(),
-            hub: hub.clone(),
+            hub: hub.clone().into(),
             logs: Vec::new(),
         };
         let config = Config {
