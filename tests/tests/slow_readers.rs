@@ -1,7 +1,9 @@
 //! Readers that have stopped reading: what they cost the others, the board and the gateway's memory, and what they are
 //! told. On real sockets, with more bytes than the kernel keeps for them.
 
+use std::fs;
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -14,6 +16,10 @@ const READERS: usize = 10;
 const CHUNK: usize = 256 * 1024;
 const CHUNKS: usize = 48;
 const HISTORY: usize = 1024 * 1024;
+/// What may wait for a reader that stopped, in the kernel and in the gateway, beside the history that all share.
+const HELD: usize = 1024 * 1024;
+/// What of that the gateway itself may hold; `conn_task.rs` has the test.
+const OUTPUT: usize = 64 * 1024;
 /// Beside the history: what eleven connections may have in hand, and the allocator.
 const MEMORY: usize = 4 * 1024 * 1024;
 
@@ -88,6 +94,12 @@ fn ten_readers_get_every_byte_beside_those_that_stopped_who_are_told_or_cut() {
         .saturating_sub(before);
     assert!(grown <= HISTORY + MEMORY, "{grown} bytes");
 
+    for stream in [stopped.peer().stream(), stopped_raw.stream()] {
+        let held = unacknowledged_by(stream);
+        assert!(held > 0, "{held} bytes: it has not stopped");
+        assert!(held + OUTPUT <= HELD, "the kernel holds {held} bytes");
+    }
+
     let total = script.len();
     let missed = missed_by(&mut stopped, &script);
     assert!(
@@ -105,6 +117,25 @@ fn ten_readers_get_every_byte_beside_those_that_stopped_who_are_told_or_cut() {
     let (got, _) = stopped_raw.rest();
     assert!(got.len() < total, "it cannot have everything");
     assert!(got == script[..got.len()], "it got something else");
+}
+
+/// How many bytes the other end of this connection has been given by its program, and could not deliver to us: `tx_queue` in
+/// proc(5) of the socket that is connected to ours.
+fn unacknowledged_by(stream: &TcpStream) -> usize {
+    let port =
+        |address: std::io::Result<SocketAddr>| format!(":{:04X}", address.expect("bound").port());
+    let (ours, theirs) = (port(stream.local_addr()), port(stream.peer_addr()));
+    let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets of this machine");
+    let queues = sockets.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, remote, _, queues, ..] = fields.as_slice() else {
+            return None;
+        };
+        (local.ends_with(&theirs) && remote.ends_with(&ours)).then(|| (*queues).to_owned())
+    });
+    let queues = queues.expect("it is connected");
+    let (sending, _) = queues.split_once(':').expect("two queues");
+    usize::from_str_radix(sending, 16).expect("a number")
 }
 
 /// Reads to the end: every byte once and in order, or in a gap with its exact place. Says how many were in gaps.

@@ -97,6 +97,8 @@ fn stalled(bench: &mut Bench) -> Result<()> {
     let mut ratios = Vec::new();
     let mut held_up = Vec::new();
     let mut longest = Vec::new();
+    let mut silent_without = Vec::new();
+    let mut silent_with = Vec::new();
     kernel::run_on(Some(0))?;
     for round in 0..bench.rounds.min(5) {
         bench
@@ -119,46 +121,65 @@ fn stalled(bench: &mut Bench) -> Result<()> {
         with.push(millis(p99_with));
         ratios.push(millis(p99_with) / millis(p99_without).max(0.001));
         longest.push(millis(percentile(&mut loud.delays, 1.0)));
+        silent_without.push(millis(quiet.silence));
+        silent_with.push(millis(loud.silence));
         held_up.push(millis(loud.held_up));
     }
-    let case = "ten readers at 2 MB/s";
-    let metric = |name, unit, goal| Metric { name, unit, goal };
-    bench.add(
-        "stalled",
-        case,
-        Subject::Uartd,
-        metric("p99 of the delay, nobody stalled", Unit::Milliseconds, None),
-        without,
-    );
-    bench.add(
-        "stalled",
-        case,
-        Subject::Uartd,
-        metric("p99 of the delay, one stalled", Unit::Milliseconds, None),
-        with,
-    );
-    let goal = Some(Goal::AtMost(2.0));
-    bench.add(
-        "stalled",
-        case,
-        Subject::Uartd,
-        metric("p99 with one stalled to p99 without", Unit::Count, goal),
-        ratios,
-    );
-    bench.add(
-        "stalled",
-        case,
-        Subject::Uartd,
-        metric("longest delay, one stalled", Unit::Milliseconds, None),
-        longest,
-    );
-    bench.add(
-        "stalled",
-        case,
-        Subject::Uartd,
-        metric("the board was held up for", Unit::Milliseconds, None),
-        held_up,
-    );
+    let to_without = Some(Goal::AtMost(2.0));
+    let silence = Some(Goal::AtMost(50.0));
+    for (name, unit, goal, figures) in [
+        (
+            "p99 of the delay, nobody stalled",
+            Unit::Milliseconds,
+            None,
+            without,
+        ),
+        (
+            "p99 of the delay, one stalled",
+            Unit::Milliseconds,
+            None,
+            with,
+        ),
+        (
+            "p99 with one stalled to p99 without",
+            Unit::Count,
+            to_without,
+            ratios,
+        ),
+        (
+            "longest delay, one stalled",
+            Unit::Milliseconds,
+            None,
+            longest,
+        ),
+        (
+            "longest silence at any of the ten, nobody stalled",
+            Unit::Milliseconds,
+            None,
+            silent_without,
+        ),
+        (
+            "longest silence at any of the ten, one stalled",
+            Unit::Milliseconds,
+            silence,
+            silent_with,
+        ),
+        (
+            "the board was held up for",
+            Unit::Milliseconds,
+            None,
+            held_up,
+        ),
+    ] {
+        let metric = Metric { name, unit, goal };
+        bench.add(
+            "stalled",
+            "ten readers at 2 MB/s",
+            Subject::Uartd,
+            metric,
+            figures,
+        );
+    }
     Ok(())
 }
 

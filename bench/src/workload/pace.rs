@@ -32,6 +32,9 @@ pub(super) struct Heard {
     pub(super) delays: Vec<Duration>,
     /// From the first write to the last read.
     pub(super) took: Duration,
+    /// The longest time in which a reader heard nothing, between its first byte and its last. The board says something every
+    /// [`PERIOD`].
+    pub(super) silence: Duration,
     /// How long the board's writes took beyond their time: it was held up.
     pub(super) held_up: Duration,
 }
@@ -60,7 +63,7 @@ pub(super) fn hear(
     let said = Mutex::new(Vec::with_capacity(pace.periods as usize));
     let begin = Instant::now();
     let mut end = board.end()?;
-    let (held_up, delays) = thread::scope(|scope| -> Result<_> {
+    let (held_up, (delays, silence)) = thread::scope(|scope| -> Result<_> {
         let board = scope.spawn(|| talk(&mut end, pace, content, &said));
         let delays = read_all(receivers, pace, content, &said);
         let held_up = board
@@ -70,6 +73,7 @@ pub(super) fn hear(
     })?;
     Ok(Heard {
         delays,
+        silence,
         took: begin.elapsed(),
         held_up,
     })
@@ -103,7 +107,7 @@ fn read_all(
     pace: Pace,
     content: &Content,
     said: &Mutex<Vec<Instant>>,
-) -> Result<Vec<Duration>> {
+) -> Result<(Vec<Duration>, Duration)> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     for (index, receiver) in receivers.iter().enumerate() {
         epoll::add(
@@ -116,6 +120,8 @@ fn read_all(
     let mut positions = vec![0; receivers.len()];
     let mut left = receivers.len();
     let mut delays = Vec::new();
+    let mut last_heard = vec![None; receivers.len()];
+    let mut silence = Duration::ZERO;
     let mut events = Vec::with_capacity(256);
     let piece = pace.piece() as u64;
     while left > 0 {
@@ -138,6 +144,9 @@ fn read_all(
             let before = *position / piece;
             *position += bytes.len() as u64;
             let arrived = Instant::now();
+            if let Some(before) = last_heard[index].replace(arrived) {
+                silence = silence.max(arrived.duration_since(before));
+            }
             let said = said.lock().map_err(|_| anyhow!("the board failed"))?;
             for whole in before..*position / piece {
                 delays.push(arrived.duration_since(said[whole as usize]));
@@ -145,5 +154,5 @@ fn read_all(
             left -= usize::from(!bytes.is_empty() && *position == pace.bytes());
         }
     }
-    Ok(delays)
+    Ok((delays, silence))
 }
