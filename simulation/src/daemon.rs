@@ -59,6 +59,7 @@ impl Daemon {
                 logs: Vec::new(),
             }],
             listeners: Vec::new(),
+            holders: Default::default(),
         };
         let gateway = Rc::new(Gateway::new(&config, Epoch(epoch), now));
         let clock = Clock::From(now, SystemTime::UNIX_EPOCH);

@@ -16,6 +16,7 @@ mod session;
 mod telemetry;
 mod terminal;
 mod tls;
+mod typist;
 mod uart;
 
 use std::time::Duration;
@@ -33,7 +34,8 @@ pub use rustix::process::Signal;
 pub use session::Session;
 pub use telemetry::wait_telemetry;
 pub use terminal::{Terminal, Tty, make_raw, open_board, read_exactly};
-pub use tls::{Keys, TlsPeer};
+pub use tls::{Authority, Keys, Says, TlsPeer};
+pub use typist::Typist;
 pub use uart::{uart, uart_command, uartd, uartd_command};
 
 /// How long anything may take before it counts as hung. Generous on purpose: no test measures speed, and the machine may

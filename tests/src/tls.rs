@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
+    date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -127,8 +131,8 @@ impl Keys {
         let config = match own {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain =
-                    vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
+                let chain = CertificateDer::pem_file_iter(certificate).expect("certificates");
+                let chain = chain.map(|it| it.expect("a certificate")).collect();
                 let key = PrivateKeyDer::from_pem_file(key).expect("a key");
                 builder.with_client_auth_cert(chain, key).expect("a pair")
             }
@@ -145,6 +149,101 @@ impl Keys {
         }
         Ok(TlsPeer { stream })
     }
+}
+
+/// An authority that is not made by `uartd`, as an organisation has one: it signs what it is told to.
+pub struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+    /// Those between it and the first, with the first of them in front.
+    chain: String,
+}
+
+/// What a certificate is to say.
+#[derive(Debug, Clone, Copy)]
+pub struct Says<'a> {
+    /// Its common name.
+    pub common_name: &'a str,
+    /// Its alternative name of DNS, if it has one.
+    pub dns: Option<&'a str>,
+    /// From the beginning of the first year to the beginning of the second.
+    pub years: (i32, i32),
+}
+
+impl Authority {
+    /// One that nobody has signed.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn new() -> Authority {
+        let (params, key) = authority("the organisation");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Authority {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+            chain: String::new(),
+        }
+    }
+
+    /// One that this has signed.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn below(&self) -> Authority {
+        let (params, key) = authority("a part of it");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Authority {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+            chain: certificate.pem() + &self.chain,
+        }
+    }
+
+    /// Its certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate of a client, those that it was signed by, and its key.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn client(&self, says: Says<'_>) -> String {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(says.common_name);
+        let dns = says.dns.map(|name| name.try_into().expect("a name"));
+        params.subject_alt_names = dns.map(SanType::DnsName).into_iter().collect();
+        params.not_before = date_time_ymd(says.years.0, 1, 1);
+        params.not_after = date_time_ymd(says.years.1, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        certificate.pem() + &self.chain + &key.serialize_pem()
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Authority {
+        Authority::new()
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+fn authority(name: &str) -> (CertificateParams, KeyPair) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (params, KeyPair::generate().expect("a key"))
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
 }
 
 impl Default for Keys {
@@ -179,6 +278,26 @@ impl TlsPeer {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes).expect("so many bytes");
         bytes
+    }
+
+    /// Like [`TlsPeer::send`], to somebody who may not listen any more.
+    ///
+    /// # Errors
+    /// What was said instead.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream
+            .write_all(bytes.as_ref())
+            .and_then(|()| self.stream.flush())
+    }
+
+    /// One byte, if it comes.
+    ///
+    /// # Errors
+    /// What was said instead.
+    pub fn try_read(&mut self) -> std::io::Result<u8> {
+        let mut byte = [0];
+        self.stream.read_exact(&mut byte)?;
+        Ok(byte[0])
     }
 
     /// Everything up to the end, and whether that was the end that TLS has.

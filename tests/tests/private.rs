@@ -56,6 +56,17 @@ fn nothing_that_is_written_is_for_others() {
     assert!(created.status.success(), "{created:?}");
     let secret = String::from_utf8(created.stdout).unwrap();
 
+    let client = home.join("ci.pem");
+    for command in [
+        &["init"][..],
+        &["ca"],
+        &["client", "ci", "--out", client.to_str().unwrap()],
+    ] {
+        let mut tls = generous(&programs.uartd);
+        let tls = tls.arg("tls").args(command).arg("--config").arg(&config);
+        assert!(tls.output().unwrap().status.success(), "{command:?}");
+    }
+
     let mut serve = generous(&programs.uartd);
     let daemon = Daemon::run(serve.arg("--config").arg(&config), 2).unwrap();
     // What `uart` keeps of who it is.
@@ -97,6 +108,9 @@ fn nothing_that_is_written_is_for_others() {
         "logs/b.000001.raw",
         "logs/b.cast",
         "client/uart/credentials.toml",
+        "state/key.pem",
+        "state/client-ca-key.pem",
+        "ci.pem",
     ] {
         assert!(
             found.contains(&home.join(expected)),
@@ -107,9 +121,12 @@ fn nothing_that_is_written_is_for_others() {
         let about = path.symlink_metadata().unwrap();
         let mode = about.permissions().mode() & 0o777;
         let kind = about.file_type();
-        // A link has no mode of its own. A folder's group may look into it, since a log can be given to its group.
+        // A link has no mode of its own. A folder's group may look into it, since a log can be given to its group. A
+        // certificate is shown to whoever connects.
+        let public = ["state/certificate.pem", "state/client-ca.pem"];
         let for_others = match () {
             () if kind.is_symlink() => 0,
+            () if public.iter().any(|it| *path == home.join(it)) => 0o133,
             () if kind.is_dir() => 0o027,
             () => 0o177,
         };

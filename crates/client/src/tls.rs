@@ -17,7 +17,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
 };
 use subtle::ConstantTimeEq;
 use tokio::net::TcpStream;
@@ -259,7 +260,7 @@ fn failure(error: io::Error) -> io::Error {
             "none of the authorities that are trusted here has signed it".to_owned(),
         ),
         Error::InvalidCertificate(error) => TlsFailure::Certificate(error.to_string()),
-        Error::AlertReceived(alert) => TlsFailure::Refused(format!("{alert:?}")),
+        Error::AlertReceived(alert) => refused(*alert),
         error => TlsFailure::Other(error.to_string()),
     })
 }
@@ -267,9 +268,26 @@ fn failure(error: io::Error) -> io::Error {
 /// What the gateway has against whoever this is, if that is why a connection broke.
 pub(crate) fn refusal(error: &io::Error) -> Option<TlsFailure> {
     match error.get_ref()?.downcast_ref()? {
-        Error::AlertReceived(alert) => Some(TlsFailure::Refused(format!("{alert:?}"))),
+        Error::AlertReceived(alert) => Some(refused(*alert)),
         _ => None,
     }
+}
+
+/// What an alert of a gateway means to whoever shows it a certificate (RFC 8446 section 6.2).
+fn refused(alert: AlertDescription) -> TlsFailure {
+    TlsFailure::Refused(match alert {
+        AlertDescription::CertificateRequired => {
+            "it asks for a certificate; give one with --cert FILE".to_owned()
+        }
+        AlertDescription::UnknownCA => {
+            "no authority that it trusts has signed the certificate of --cert".to_owned()
+        }
+        AlertDescription::CertificateExpired => "the certificate of --cert has expired".to_owned(),
+        AlertDescription::CertificateUnknown | AlertDescription::AccessDenied => {
+            "it knows nobody by the certificate of --cert".to_owned()
+        }
+        alert => format!("{alert:?}"),
+    })
 }
 
 /// Takes whoever has one key, or anybody, and remembers whom it saw. That they have the key is always verified.

@@ -23,10 +23,10 @@ pub(crate) struct TlsArguments {
     /// Take whoever answers for the gateway, if none is known yet at this address, and remember its key
     #[arg(long, global = true)]
     pub(crate) accept_new: bool,
-    /// Show this certificate to a gateway that asks for one (PEM)
-    #[arg(long, global = true, value_name = "FILE", requires = "key")]
+    /// Show this certificate to a gateway that asks for one (PEM; uartd tls client makes one)
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) cert: Option<String>,
-    /// The key of --cert (PEM)
+    /// The key of --cert (PEM), where it is in a file of its own
     #[arg(long, global = true, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<String>,
 }
@@ -47,9 +47,12 @@ pub(crate) async fn establish(common: &Common) -> Result<TlsOptions> {
         }
         return Ok(TlsOptions::default());
     }
-    let own = match (&arguments.cert, &arguments.key) {
-        (Some(certificate), Some(key)) => Some(OwnCertificate::read(certificate, key)?),
-        _ => None,
+    let own = match &arguments.cert {
+        Some(certificate) => {
+            let key = arguments.key.as_ref().unwrap_or(certificate);
+            Some(OwnCertificate::read(certificate, key)?)
+        }
+        None => None,
     };
     let trust = match (&arguments.pin, &arguments.ca) {
         (Some(key), _) => Trust::Key {

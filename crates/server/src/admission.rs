@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::access::{Arrival, Counts, Door, Gate, Guarded, Identity, Origin, Visitor};
+use crate::access::{
+    Arrival, Came, Counts, Door, DoorRules, Gate, Guarded, Identity, Origin, Visitor,
+};
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Bells, Serving, Stream};
 use crate::endpoint::Connection;
 use crate::in_place::InPlace;
 use crate::nudge::Nudge;
-use crate::tls::{LiveTls, shake_hands};
+use crate::tls::{LiveTls, Shaken, read_subject, shake_hands};
+use bytes::Bytes;
 use tokio::task::spawn_local;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -33,24 +36,29 @@ pub(crate) struct Offer {
     pub(crate) config: Arc<ListenerConfig>,
     /// What is spoken underneath, if it is not in the clear.
     pub(crate) tls: Option<Rc<LiveTls>>,
-    /// Held for its end.
-    _fresh: Option<DropGuard>,
 }
 
 impl Offer {
-    /// What this listener offers, with this certificate, which is read again when it changes, as long as this lives.
-    pub(crate) fn new(config: Arc<ListenerConfig>, tls: Option<Rc<LiveTls>>) -> Offer {
-        let fresh = tls.clone().map(|tls| {
-            let over = CancellationToken::new();
-            let end = over.clone();
-            spawn_local(async move { end.run_until_cancelled(tls.keep_fresh()).await });
-            over.drop_guard()
-        });
-        Offer {
-            config,
-            tls,
-            _fresh: fresh,
+    /// Whom it lets in.
+    pub(crate) fn door_rules(&self) -> DoorRules {
+        DoorRules {
+            allowed: self.config.allowed.clone(),
+            access: self.config.access,
+            tls: self.tls.clone(),
         }
+    }
+
+    /// Its certificate is read again when it changes, as long as what this gives lives; whoever came by this door is
+    /// looked at then. `None`: it has none.
+    pub(crate) fn keep_fresh(&self, door: &Rc<Door>) -> Option<DropGuard> {
+        let (tls, door) = (self.tls.clone()?, door.clone());
+        let over = CancellationToken::new();
+        let end = over.clone();
+        spawn_local(async move {
+            let changed = || door.look_around(Instant::now());
+            end.run_until_cancelled(tls.keep_fresh(changed)).await
+        });
+        Some(over.drop_guard())
     }
 }
 
@@ -273,28 +281,46 @@ async fn open(
         stream: options,
         ..
     } = &*offer.config;
+    let mut came = Came {
+        from: stream.address(),
+        by_tls: offer.tls.is_some(),
+        shown: None,
+    };
     let stream = match (stream, &offer.tls) {
         (Stream::Tcp(stream), Some(tls)) => {
             let shaking = shake_hands(stream, tls, arrival.deadline());
             match bells.ending().stop.run_until_cancelled(shaking).await {
                 None => return None,
-                Some(Err(why)) => {
-                    arrival.handle_no_handshake(Instant::now(), &why.to_string());
+                Some(Err(failed)) => {
+                    let (of_certificate, why) =
+                        (failed.why.is_of_certificate(), failed.why.to_string());
+                    arrival.handle_no_handshake(Instant::now(), of_certificate, &why);
+                    if let Some(told) = failed.told {
+                        let ending = bells.ending().clone();
+                        conn_task::refuse(Stream::Tcp(told), Bytes::new(), ending).await;
+                    }
                     return None;
                 }
-                Some(Ok(stream)) => {
+                Some(Ok(Shaken { stream, chain })) => {
                     tracing::debug!(peer = arrival.peer(), "hands shaken");
-                    arrival.identify(Identity::anonymous(offer.config.access));
+                    arrival.identify(match chain.as_deref() {
+                        // It was understood when hands were shaken.
+                        Some([shown, ..]) => match read_subject(shown) {
+                            Ok(subject) => arrival.known_by(subject, offer.config.access),
+                            Err(_) => Identity::anonymous(None),
+                        },
+                        Some([]) | None => Identity::anonymous(offer.config.access),
+                    });
+                    came.shown = chain;
                     Stream::Tls(stream)
                 }
             }
         }
         (stream, _) => stream,
     };
-    let address = stream.address();
     let nudge = Rc::<Nudge>::default();
     let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
-    door.enter(Instant::now(), &visitor, address);
+    door.enter(Instant::now(), &visitor, came);
     let connection = Connection {
         visitor: visitor.clone(),
         port: port.clone(),

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use uart_iface::PortName;
 use uartnet_hub::HubConfig;
 
+use crate::access::{Holder, Holders};
 use crate::config::{Config, GatewayConfig, ListenAddress, ListenerConfig, PortConfig};
+use crate::tls::TlsFiles;
 
 /// What has to change. Empty: nothing.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) listeners_gone: Vec<(usize, ListenerName)>,
     /// What becomes of each listener of the new configuration.
     pub(crate) listeners: Vec<(ListenerFate, ListenerName)>,
+    /// Those who are known by a certificate, as sentences: what they may do is asked of the new configuration.
+    pub(crate) identities: Vec<String>,
 }
 
 /// Keys of one table.
@@ -66,6 +70,7 @@ impl Plan {
             ports: ports(&old.ports, &new.ports),
             listeners_gone,
             listeners,
+            identities: identities(&old.holders, &new.holders),
         }
     }
 
@@ -88,6 +93,7 @@ impl Plan {
                 }
             }
         }
+        sentences.extend(self.identities.iter().cloned());
         sentences
     }
 }
@@ -298,13 +304,64 @@ fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Keys {
     let mut keys = Keys::default();
     keys.add("protocol", endpoint.name() != new.endpoint.name());
     keys.add("port", *port != new.port);
-    keys.add("tls", *tls != new.tls);
+    let own = |tls: &Option<TlsFiles>| {
+        let TlsFiles {
+            certificate,
+            key,
+            client_ca: _,
+        } = tls.clone()?;
+        Some((certificate, key))
+    };
+    let client_ca = |tls: &Option<TlsFiles>| tls.clone()?.client_ca;
+    keys.add("tls", own(tls) != own(&new.tls));
+    keys.add("client_ca", client_ca(tls) != client_ca(&new.tls));
     keys.add("insecure", *insecure != new.insecure);
     keys.add("access", *access != new.access);
     keys.add("allow", *allowed != new.allowed);
     keys.add("from", stream.from != new.stream.from);
     keys.add("when_absent", stream.when_absent != new.stream.when_absent);
     keys.add("banner", stream.banner != new.stream.banner);
+    keys
+}
+
+/// An identity is known by its name. Which of two that fit is meant depends on their order.
+fn identities(old: &Holders, new: &Holders) -> Vec<String> {
+    let named = |holders: &Holders, name: &PortName| {
+        let mut list = holders.list().iter();
+        list.find(|holder| holder.name == *name).cloned()
+    };
+    let gone = old.list().iter();
+    let gone = gone.filter(|holder| named(new, &holder.name).is_none());
+    let gone = gone.map(|holder| format!("identity {} removed", holder.name));
+    let rest = new.list().iter().filter_map(|holder| {
+        let Some(before) = named(old, &holder.name) else {
+            return Some(format!("identity {} added", holder.name));
+        };
+        let keys = identity_keys(&before, holder);
+        (!keys.is_empty()).then(|| format!("identity {} changed: {keys}", holder.name))
+    });
+    let mut sentences: Vec<String> = gone.chain(rest).collect();
+    if sentences.is_empty() && old != new {
+        sentences.push("identities changed: their order".to_owned());
+    }
+    sentences
+}
+
+fn identity_keys(old: &Holder, new: &Holder) -> Keys {
+    let Holder {
+        name: _,
+        fingerprint,
+        common_name,
+        san,
+        access,
+        scope,
+    } = old;
+    let mut keys = Keys::default();
+    keys.add("fingerprint", *fingerprint != new.fingerprint);
+    keys.add("common_name", *common_name != new.common_name);
+    keys.add("san", *san != new.san);
+    keys.add("access", *access != new.access);
+    keys.add("ports", *scope != new.scope);
     keys
 }
 

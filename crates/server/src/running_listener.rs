@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
+use tokio_util::sync::DropGuard;
 
 use crate::access::Door;
 use crate::admission::{Admission, Offer};
@@ -36,6 +37,8 @@ struct Front {
     offer: RefCell<Rc<Offer>>,
     /// Whom it lets in, and who is in by it.
     door: Rc<Door>,
+    /// Held for its end: as long as it lives, its certificate is read again when it changes.
+    fresh: RefCell<Option<DropGuard>>,
     /// How they learn that they are to end.
     bells: Rc<Bells>,
     admission: Rc<Admission>,
@@ -49,10 +52,12 @@ impl RunningListener {
         admission: &Rc<Admission>,
         ending: &Ending,
     ) -> RunningListener {
+        let door = Rc::new(Door::new(offer.door_rules()));
         let front = Rc::new(Front {
             address: listener.address().clone(),
             listener: RefCell::new(Some(listener)),
-            door: Rc::new(Door::new(offer.config.door_rules())),
+            fresh: RefCell::new(offer.keep_fresh(&door)),
+            door,
             offer: RefCell::new(offer),
             bells: Rc::new(Bells::new(ending.clone())),
             admission: admission.clone(),
@@ -79,7 +84,8 @@ impl RunningListener {
 
     /// It offers this from now on, also to those who are in as far as it takes something from them.
     pub(crate) fn set_offer(&self, now: Instant, offer: Rc<Offer>) {
-        let rules = offer.config.door_rules();
+        let rules = offer.door_rules();
+        self.front.fresh.replace(offer.keep_fresh(&self.front.door));
         self.front.offer.replace(offer);
         self.front.door.set_rules(now, rules);
     }

@@ -30,7 +30,7 @@ use crate::listener::{BindError, Listener, Listening};
 use crate::plan::{ListenerFate, Plan, PortChange};
 use crate::reload;
 use crate::running_listener::RunningListener;
-use crate::tls::{LiveTls, TlsError};
+use crate::tls::{LiveTls, TlsError, Wanted};
 
 /// What the daemon is told to do from outside of it: by signals, or by a test.
 #[derive(Debug, Clone, Default)]
@@ -220,7 +220,7 @@ impl Daemon {
         orders: &Orders,
         listening: &mut dyn FnMut(&Listening),
     ) -> Result<Daemon, RunError> {
-        let offers = offers(&config.listeners)?;
+        let offers = offers(&config)?;
         let mut bound = Vec::new();
         for wanted in &config.listeners {
             bound.push(Listener::bind(&wanted.address)?);
@@ -280,7 +280,7 @@ impl Daemon {
                 "uartd: \"{key}\" in [gateway] has changed, which takes a restart of uartd\n"
             ));
         }
-        let offers = offers(&new.listeners).map_err(|error| format!("uartd: {error}\n"))?;
+        let offers = offers(&new).map_err(|error| format!("uartd: {error}\n"))?;
         let bound = self
             .bind(&plan, &new)
             .map_err(|error| format!("uartd: {error}\n"))?;
@@ -289,6 +289,7 @@ impl Daemon {
         self.gateway.reconfigure(&new.gateway);
         self.admission.set_limits(limits(&new.gateway));
         self.admission.gate().set_rules(rules(&new.gateway));
+        self.admission.gate().set_holders(new.holders.clone());
         self.change_ports(&plan, &new, &identities).await;
         self.change_listeners(&plan, &new, offers.into_iter().zip(bound), listening);
         self.config = new;
@@ -506,24 +507,33 @@ impl Daemon {
 
 /// The gate that this configuration wants.
 fn gate(config: &Config, gateway: &Rc<Gateway>) -> Result<Rc<Gate>, RunError> {
+    let holders = config.holders.clone();
     let config = &config.gateway;
     let rules = rules(config);
     let audit = Audit::open(config.audit.clone())?;
     let tokens = config.tokens.clone();
     let gate = Gate::new(gateway.clone(), Clock::System, rules, tokens, audit)?;
+    gate.set_holders(holders);
     let version = env!("CARGO_PKG_VERSION");
     let event = Event::Started { version };
     gate.audit().record(SystemTime::now(), &event);
     Ok(gate)
 }
 
-/// What each listener offers. Its certificate is read, and from now on read again when it changes.
-fn offers(listeners: &[Arc<ListenerConfig>]) -> Result<Vec<Rc<Offer>>, TlsError> {
-    let offer = |config: &Arc<ListenerConfig>| {
-        let tls = config.tls.as_ref().map(LiveTls::new).transpose()?;
-        Ok(Rc::new(Offer::new(config.clone(), tls)))
+/// What each listener offers. Its certificate is read.
+fn offers(config: &Config) -> Result<Vec<Rc<Offer>>, TlsError> {
+    let offer = |listener: &Arc<ListenerConfig>| {
+        let wanted = Wanted {
+            holders: config.holders.clone(),
+            anybody: listener.access.is_some(),
+        };
+        let tls = listener.tls.as_ref();
+        Ok(Rc::new(Offer {
+            tls: tls.map(|files| LiveTls::new(files, wanted)).transpose()?,
+            config: listener.clone(),
+        }))
     };
-    listeners.iter().map(offer).collect()
+    config.listeners.iter().map(offer).collect()
 }
 
 /// What was permitted on purpose is said at every start, so that nobody forgets it.

@@ -235,11 +235,13 @@ fn token_name(text: &str) -> anyhow::Result<PortName> {
     })
 }
 
-fn access(text: &str) -> Result<Access, String> {
+/// How much somebody may do, as it is typed.
+pub(crate) fn access(text: &str) -> Result<Access, String> {
     Access::named(text).ok_or_else(|| "write read, write or admin".to_owned())
 }
 
-fn lifetime(text: &str) -> Result<Duration, String> {
+/// How long something is in force, as it is typed.
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(long) if !long.is_zero() => Ok(long),
         _ => Err("write a time such as 90d, 12h or 1y".to_owned()),

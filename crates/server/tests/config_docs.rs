@@ -13,13 +13,14 @@ use uartnet_server::config::{self, Config, Given};
 const PAGE: &str = include_str!("../../../docs/config.md");
 
 /// The tables of a configuration, as the page's headings name them.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "[gateway]",
     "[[port]]",
     "[port.interpreter]",
     "[[port.sequence]]",
     "[[port.log]]",
     "[[listen]]",
+    "[[identity]]",
 ];
 
 /// A row of one of the page's tables.
@@ -57,7 +58,7 @@ fn each_mistake_is_answered_as_the_page_says() {
                 .unwrap_or_else(|| panic!("no value in {said}"));
             let value = match row.key.as_str() {
                 "interpreter" | "sequence" | "log" => "5".to_owned(),
-                "steps" | "unsolicited" | "allow" => format!("[\"{wrong}\"]"),
+                "steps" | "unsolicited" | "allow" | "ports" => format!("[\"{wrong}\"]"),
                 _ => format!("\"{wrong}\""),
             };
             let error = load(&document(table, &row.key, &value)).unwrap_err();
@@ -74,7 +75,7 @@ fn each_mistake_is_answered_as_the_page_says() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 66);
+    assert_eq!(tried, 73);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn each_default_is_what_happens_without_the_key() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 38);
+    assert_eq!(tried, 39);
 }
 
 #[test]
@@ -219,6 +220,8 @@ fn keys_for(table: &str, key: &str) -> Vec<(&'static str, &'static str)> {
             ("protocol", "\"uartnet\""),
             ("address", "\"127.0.0.1:8000\""),
         ],
+        ("[[identity]]", "fingerprint") => vec![("name", "\"ci\"")],
+        ("[[identity]]", _) => vec![("name", "\"ci\""), ("common_name", "\"ci\"")],
         _ => Vec::new(),
     }
 }
@@ -231,6 +234,11 @@ fn assemble(table: &str, keys: &[(&str, &str)]) -> String {
     let port = "[[port]]\nname = \"board0\"\ndevice = \"/dev/ttyUSB0\"\n";
     match table {
         "[[port]]" => format!("{table}\n{lines}"),
+        "[[identity]]" => {
+            let listener = "[[listen]]\nprotocol = \"raw\"\naddress = \"127.0.0.1:8000\"\ntls = true\n\
+                certificate = \"c.pem\"\nkey = \"k.pem\"\nclient_ca = \"ca.pem\"\n";
+            format!("{table}\n{lines}{port}{listener}")
+        }
         _ => format!("{port}{table}\n{lines}"),
     }
 }

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uart_iface::OutputChange;
-use uartnet_hub::{OnLag, Profile, ReplyEnd, Step, WritePolicy};
+use uartnet_hub::{Access, OnLag, Profile, ReplyEnd, Step, WritePolicy};
 use uartnet_interpreter::{Settings, Until, find};
+use uartnet_proto::KeyFingerprint;
+use uartnet_server::access::Scope;
 use uartnet_server::config::{self, ConfigError, GatewayConfig, Given, ListenAddress, Loaded};
 
 fn load(file: &Path) -> Result<Loaded, ConfigError> {
@@ -111,13 +113,30 @@ fn every_key_reaches_its_place() {
     assert_eq!(board1.hub.line_pacing, Duration::from_millis(50));
     assert_eq!(board1.hub.profile, None);
 
-    let [plain, insecure, unix] = config.listeners.as_slice() else {
+    let [plain, insecure, unix, by_certificate] = config.listeners.as_slice() else {
         panic!("{config:#?}");
     };
     assert_eq!(plain.port.as_ref(), Some(&board0.name));
     assert!(!plain.insecure && insecure.insecure && !unix.insecure);
     assert_eq!(insecure.address.to_string(), "0.0.0.0:9000");
     assert_eq!(unix.address, ListenAddress::Unix("/run/uartd.sock".into()));
+    let files = by_certificate.tls.as_ref().unwrap();
+    assert_eq!(files.client_ca, Some("/etc/uartd/client-ca.pem".into()));
+    assert_eq!(
+        (by_certificate.access, by_certificate.insecure),
+        (None, false)
+    );
+
+    let [ci, anna] = config.holders.list() else {
+        panic!("{config:#?}");
+    };
+    assert_eq!(ci.fingerprint, Some(KeyFingerprint([0x0f; 32])));
+    assert_eq!((ci.access, ci.name.as_str()), (Access::Write, "ci"));
+    let both = [&board0.name, &board1.name].map(Clone::clone);
+    assert_eq!(ci.scope, Scope::Only(both.into()));
+    assert_eq!(anna.common_name.as_deref(), Some("Anna Ö"));
+    assert_eq!(anna.san, "email:anna@example.org".parse().ok());
+    assert_eq!((anna.access, &anna.scope), (Access::Read, &Scope::All));
 }
 
 #[test]
@@ -224,7 +243,7 @@ fn wrong_files_are_answered_word_for_word() {
         );
         format!("{error}\n")
     });
-    assert_eq!(count, 29);
+    assert_eq!(count, 32);
 }
 
 /// Compares what `describe` says about each `.toml` file of a folder with what is expected; returns how many there are.

@@ -1,5 +1,6 @@
-//! The door of one listener: from where clients may come, what they may do without a credential, and who is in by it. When
-//! that becomes less, those whom it no longer covers are shown out. Not what a credential grants; that is the gate's.
+//! The door of one listener: from where clients may come, how, what they may do without a credential, and who is in by it.
+//! When that becomes less, or a certificate is no longer what it was, those whom it no longer covers are shown out. Not what
+//! a credential grants; that is the gate's.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -10,21 +11,36 @@ use uartnet_hub::Access;
 
 use super::allowed::Allowed;
 use super::visitor::Visitor;
+use crate::tls::{Chain, LiveTls};
 
 /// The door of one listener.
 #[derive(Debug)]
 pub(crate) struct Door {
     rules: RefCell<DoorRules>,
-    visitors: RefCell<Vec<(Weak<Visitor>, Option<IpAddr>)>>,
+    visitors: RefCell<Vec<(Weak<Visitor>, Came)>>,
 }
 
 /// Whom a door lets through.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct DoorRules {
     /// From where they may come.
     pub(crate) allowed: Allowed,
-    /// Whoever comes without a credential may do this much, on every port; `None`: they need one.
+    /// Whoever comes without a credential, or with a certificate of no identity, may do this much, on every port; `None`:
+    /// they need one.
     pub(crate) access: Option<Access>,
+    /// What must be spoken underneath; `None`: nothing.
+    pub(crate) tls: Option<Rc<LiveTls>>,
+}
+
+/// How somebody came.
+#[derive(Debug)]
+pub(crate) struct Came {
+    /// From where; `None`: by a Unix socket.
+    pub(crate) from: Option<IpAddr>,
+    /// Over TLS.
+    pub(crate) by_tls: bool,
+    /// The certificate that they have shown.
+    pub(crate) shown: Option<Chain>,
 }
 
 impl Door {
@@ -36,27 +52,61 @@ impl Door {
         }
     }
 
-    /// These rules hold from now on. Whoever is in and may do more, or came from elsewhere, is shown out; whoever may do
-    /// less stays so.
+    /// These rules hold from now on. Whoever is in and would not get in so again is shown out; whoever may do less stays so.
     pub(crate) fn set_rules(&self, now: Instant, rules: DoorRules) {
         *self.rules.borrow_mut() = rules;
-        for (visitor, address) in &*self.visitors.borrow() {
+        self.look_around(now);
+    }
+
+    /// Looks at everybody who is in.
+    pub(crate) fn look_around(&self, now: Instant) {
+        for (visitor, came) in &*self.visitors.borrow() {
             if let Some(visitor) = visitor.upgrade() {
-                self.look_at(now, &visitor, *address);
+                self.look_at(now, &visitor, came);
             }
         }
     }
 
-    /// Somebody comes in, from there. What they were promised when they connected may be more than holds by now.
-    pub(crate) fn enter(&self, now: Instant, visitor: &Rc<Visitor>, address: Option<IpAddr>) {
+    /// Somebody comes in. What they were promised when they connected may be more than holds by now.
+    pub(crate) fn enter(&self, now: Instant, visitor: &Rc<Visitor>, came: Came) {
         let mut visitors = self.visitors.borrow_mut();
         visitors.retain(|(visitor, _)| visitor.strong_count() > 0);
-        visitors.push((Rc::downgrade(visitor), address));
-        self.look_at(now, visitor, address);
+        self.look_at(now, visitor, &came);
+        visitors.push((Rc::downgrade(visitor), came));
     }
 
-    fn look_at(&self, now: Instant, visitor: &Visitor, address: Option<IpAddr>) {
+    fn look_at(&self, now: Instant, visitor: &Visitor, came: &Came) {
         let rules = self.rules.borrow();
-        visitor.handle_door(now, rules.access, rules.allowed.contains(address));
+        if let Err(why) = rules.check(now, visitor, came) {
+            visitor.show_to_the_door(now, &why);
+        }
+    }
+}
+
+impl DoorRules {
+    /// Whether somebody who came so would get in again, and might do as much.
+    ///
+    /// # Errors
+    /// Why not, for them and for the log.
+    fn check(&self, now: Instant, visitor: &Visitor, came: &Came) -> Result<(), String> {
+        if !self.allowed.contains(came.from) {
+            return Err("clients of this address are not let in any more".to_owned());
+        }
+        let asked = match &self.tls {
+            Some(_) if !came.by_tls => {
+                return Err("nothing is said here in the clear any more, only over TLS".to_owned());
+            }
+            Some(tls) => tls.asks_for_certificate().then_some(tls),
+            None => None,
+        };
+        match (asked, &came.shown) {
+            (Some(tls), Some(chain)) => tls.check(chain, visitor.date(now))?,
+            (Some(_), None) => return Err("everybody needs a certificate here by now".to_owned()),
+            (None, Some(_)) => {
+                return Err("certificates are not asked for here any more".to_owned());
+            }
+            (None, None) => {}
+        }
+        visitor.check_standing(self.access)
     }
 }

@@ -1,9 +1,11 @@
-//! The gate everybody comes through: it bounds those who have not said who they are, checks tokens, slows down who
-//! guesses, and shows out whose token is no longer in force. Not what somebody may do once they are in.
+//! The gate everybody comes through: it bounds those who have not said who they are, checks tokens, knows whose a
+//! certificate is, slows down who guesses, and shows out whose credential is no longer in force. Not what somebody may do
+//! once they are in.
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
@@ -11,12 +13,14 @@ use tokio::sync::Notify;
 use super::audit::{Audit, Event};
 use super::complaints::Complaints;
 use super::crowd::{Crowd, Failures, Origin};
+use super::holder::{Certificate, Holders, Subject};
 use super::identity::{Credential, Grant, Identity};
 use super::token::{NotInForce, Token, Tokens};
 use super::token_file::{self, TokenFileError};
 use super::visitor::Visitor;
 use crate::gateway::Gateway;
 use crate::kept_file::{self, Stamp};
+use uartnet_hub::Access;
 
 /// How the gate deals with those who have not said who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +47,13 @@ pub struct Gate {
     rules: Cell<Rules>,
     clock: Clock,
     book: RefCell<Book>,
+    holders: RefCell<Arc<Holders>>,
     visitors: RefCell<Vec<Weak<Visitor>>>,
     crowd: RefCell<Crowd>,
     failures: RefCell<Failures>,
     audit: Audit,
     handshakes_failed: Cell<u64>,
+    certificates_refused: Cell<u64>,
     not_allowed: Cell<u64>,
     complaints: RefCell<Complaints>,
     /// Rung when somebody is not let in.
@@ -71,8 +77,10 @@ pub struct GateCounters {
     pub tokens_refused: u64,
     /// Who has not said who they are.
     pub unauthenticated: u64,
-    /// TLS handshakes that failed.
+    /// TLS handshakes that failed, but for these:
     pub handshakes_failed: u64,
+    /// Who has shown no certificate where one is asked for, or one that is not accepted.
+    pub certificates_refused: u64,
     /// Who came from an address that is not let in where they came.
     pub not_allowed: u64,
     /// Lines of the audit log that could not be written.
@@ -134,11 +142,13 @@ impl Gate {
             rules: Cell::new(rules),
             clock,
             book: RefCell::new(book),
+            holders: RefCell::default(),
             visitors: RefCell::default(),
             crowd: RefCell::default(),
             failures: RefCell::default(),
             audit,
             handshakes_failed: Cell::new(0),
+            certificates_refused: Cell::new(0),
             not_allowed: Cell::new(0),
             complaints: RefCell::default(),
             complained: Notify::new(),
@@ -175,6 +185,7 @@ impl Gate {
             tokens_refused: self.failures(),
             unauthenticated: self.unauthenticated() as u64,
             handshakes_failed: self.handshakes_failed.get(),
+            certificates_refused: self.certificates_refused.get(),
             not_allowed: self.not_allowed.get(),
             audit_lost: self.audit.lost(),
         }
@@ -195,6 +206,25 @@ impl Gate {
     /// Deals by these rules with whoever connects from now on.
     pub fn set_rules(&self, rules: Rules) {
         self.rules.set(rules);
+    }
+
+    /// These are known by their certificates from now on. Who is in is looked at by the door they came in by.
+    pub fn set_holders(&self, holders: Arc<Holders>) {
+        self.holders.replace(holders);
+    }
+
+    /// Whoever has shown a certificate that says this, where a certificate of no identity may do as much as `otherwise`.
+    pub fn known_by(&self, subject: Subject, otherwise: Option<Access>) -> Identity {
+        let holder = self.holders.borrow().of(&subject).cloned();
+        let grant = match &holder {
+            Some(holder) => holder.grant(),
+            None => Identity::anonymous(otherwise).grant,
+        };
+        let certificate = Certificate { holder, subject };
+        Identity {
+            credential: Credential::Certificate(Rc::new(certificate)),
+            grant,
+        }
     }
 
     /// Somebody has connected. `identity` is what is known of them without a word of theirs.
@@ -273,7 +303,7 @@ impl Gate {
         };
         self.tell_changes(now, &before);
         for visitor in self.visitors() {
-            visitor.handle_tokens_changed(now);
+            visitor.check_credential(now);
         }
     }
 
@@ -320,6 +350,23 @@ impl Gate {
             Some(known) if known == token => token.check(date),
             Some(known) if known.revoked.is_none() => Err(NotInForce::Changed(token.name.clone())),
             _ => Err(NotInForce::Revoked(token.name.clone())),
+        }
+    }
+
+    /// Whether the holder of this certificate is still what they were.
+    pub(super) fn still_knows(&self, certificate: &Certificate) -> Result<(), String> {
+        let holders = self.holders.borrow();
+        match (&certificate.holder, holders.of(&certificate.subject)) {
+            (None, None) => Ok(()),
+            (Some(before), Some(holder)) if before == holder => Ok(()),
+            (Some(before), Some(holder)) if before.name == holder.name => {
+                Err(format!("the identity {} has been changed", before.name))
+            }
+            (Some(before), _) => Err(format!("the identity {} is no longer known", before.name)),
+            (None, Some(holder)) => Err(format!(
+                "the certificate is that of the identity {} by now",
+                holder.name
+            )),
         }
     }
 
@@ -412,7 +459,12 @@ impl Arrival {
         &self.peer
     }
 
-    /// Their handshake is done, so this is who they are until they say more.
+    /// [`Gate::known_by`].
+    pub(crate) fn known_by(&self, subject: Subject, otherwise: Option<Access>) -> Identity {
+        self.gate.known_by(subject, otherwise)
+    }
+
+    /// Their handshake is done, so this is who they are, by their certificate or until they say more.
     pub fn identify(&mut self, identity: Identity) {
         if identity.grant != Grant::Nothing {
             self.place = None;
@@ -420,10 +472,14 @@ impl Arrival {
         self.identity = identity;
     }
 
-    /// The TLS handshake with them has failed: they leave before a word was said.
-    pub fn handle_no_handshake(self, now: Instant, why: &str) {
-        let failed = &self.gate.handshakes_failed;
-        failed.update(|count| count + 1);
+    /// The TLS handshake with them has failed, because of their certificate or of something else: they leave before a word
+    /// was said.
+    pub fn handle_no_handshake(&self, now: Instant, of_certificate: bool, why: &str) {
+        let counter = match of_certificate {
+            true => &self.gate.certificates_refused,
+            false => &self.gate.handshakes_failed,
+        };
+        counter.update(|count| count + 1);
         self.gate
             .turn_away(now, self.origin, &self.peer, self.protocol, why);
     }
@@ -437,15 +493,5 @@ impl Arrival {
 impl Drop for Place {
     fn drop(&mut self) {
         self.gate.crowd.borrow_mut().leave(self.origin);
-    }
-}
-
-impl Credential {
-    /// The token, if it is one.
-    pub(super) fn token(&self) -> Option<&Rc<Token>> {
-        match self {
-            Credential::Token(token) => Some(token),
-            Credential::Anonymous => None,
-        }
     }
 }

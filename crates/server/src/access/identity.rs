@@ -7,6 +7,7 @@ use std::rc::Rc;
 use uart_iface::PortName;
 use uartnet_hub::Access;
 
+use super::holder::Certificate;
 use super::token::Token;
 
 /// Somebody who has connected.
@@ -25,6 +26,8 @@ pub enum Credential {
     Anonymous,
     /// By this token.
     Token(Rc<Token>),
+    /// By this certificate.
+    Certificate(Rc<Certificate>),
 }
 
 /// What somebody may do.
@@ -59,6 +62,27 @@ impl Identity {
                 access,
                 scope: Scope::All,
             }),
+        }
+    }
+}
+
+impl Credential {
+    /// The name that was given to whoever has it; `None`: none was.
+    pub fn name(&self) -> Option<&PortName> {
+        match self {
+            Credential::Anonymous => None,
+            Credential::Token(token) => Some(&token.name),
+            Credential::Certificate(certificate) => {
+                certificate.holder.as_ref().map(|holder| &holder.name)
+            }
+        }
+    }
+
+    /// The certificate, if it is one.
+    pub(super) fn certificate(&self) -> Option<&Rc<Certificate>> {
+        match self {
+            Credential::Certificate(certificate) => Some(certificate),
+            Credential::Anonymous | Credential::Token(_) => None,
         }
     }
 }
@@ -99,6 +123,7 @@ impl fmt::Display for Credential {
         match self {
             Credential::Anonymous => f.write_str("anonymous"),
             Credential::Token(token) => write!(f, "token {}", token.name),
+            Credential::Certificate(certificate) => certificate.fmt(f),
         }
     }
 }

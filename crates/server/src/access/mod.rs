@@ -7,8 +7,9 @@
 //! [`uartnet_hub::Right::needs`], and the hub decides by it.
 
 //!
-//! The way in is the [`Gate`]: it knows the tokens, bounds those who have not said who they are, and shows out whose token
-//! is no longer in force, through the `Guarded` conversation that every endpoint's session is wrapped in.
+//! The way in is the [`Gate`]: it knows the tokens and the holders of certificates, bounds those who have not said who they
+//! are, and shows out whose token is no longer in force, as the [`Door`] of a listener does with whom it no longer covers,
+//! through the `Guarded` conversation that every endpoint's session is wrapped in.
 
 mod allowed;
 mod audit;
@@ -18,6 +19,7 @@ mod door;
 mod fresh;
 mod gate;
 mod guard;
+mod holder;
 mod identity;
 mod overseer;
 mod token;
@@ -28,10 +30,11 @@ pub use allowed::{Allowed, Prefix, PrefixError};
 pub use audit::{Audit, AuditTo, Event, Who};
 pub(crate) use crowd::Counts;
 pub use crowd::Origin;
-pub(crate) use door::{Door, DoorRules};
+pub(crate) use door::{Came, Door, DoorRules};
 pub(crate) use fresh::keep_fresh;
 pub use gate::{Arrival, Clock, Crowded, Gate, GateCounters, Rules};
 pub use guard::Guarded;
+pub use holder::{AlternativeName, AlternativeNameError, Certificate, Holder, Holders, Subject};
 pub use identity::{Credential, Grant, Identity, Scope};
 pub(crate) use overseer::Overseer;
 pub use token::{Fingerprint, NotInForce, Secret, Token, Tokens};

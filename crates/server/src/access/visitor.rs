@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use uart_iface::{ErrorCounters, LineSettings, PortName};
 use uartnet_hub::{
@@ -27,6 +27,10 @@ const LOOK_AT_DATE: Duration = Duration::from_secs(60);
 
 /// How the right to have the configuration read again is called where rights to ports have their names.
 const RELOAD: &str = "reload";
+
+/// What is said to who presents a token where certificates are asked for.
+const TOKEN_BESIDE_CERTIFICATE: &str = "this listener knows you by your certificate, and takes no token beside it; \
+    come without one (uart logout, no UART_TOKEN)";
 
 /// How many refusals of one connection are written down one by one.
 const REFUSED_TOLD: usize = 32;
@@ -124,6 +128,9 @@ impl Visitor {
         if visitor.may_see_anything() {
             visitor.admit(now);
         }
+        if visitor.identity.borrow().credential.certificate().is_some() {
+            visitor.check_credential(now);
+        }
         visitor
     }
 
@@ -188,10 +195,7 @@ impl Visitor {
     /// The name of their credential; `None`: they have none.
     pub fn name(&self) -> Option<String> {
         let identity = self.identity.borrow();
-        identity
-            .credential
-            .token()
-            .map(|token| token.name.to_string())
+        identity.credential.name().map(ToString::to_string)
     }
 
     /// Whether they may know of any port at all. Who may not must say who they are first.
@@ -213,6 +217,36 @@ impl Visitor {
     /// The port of this name, if they may see it. There is no telling a hidden port from one that does not exist.
     pub fn port(self: &Rc<Self>, name: &str) -> Option<AllowedPort> {
         self.allow(&self.gate.gateway().port(name)?)
+    }
+
+    /// The date.
+    pub(super) fn date(&self, now: Instant) -> SystemTime {
+        self.gate.date(now)
+    }
+
+    /// Whether they would be who they are, and might do as much, if they came in again where this is permitted without a
+    /// credential, or by a certificate of no identity.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn check_standing(&self, permitted: Option<Access>) -> Result<(), String> {
+        let identity = self.identity.borrow();
+        if let Credential::Certificate(certificate) = &identity.credential {
+            self.gate.still_knows(certificate)?;
+            if identity.grant == Grant::Nothing {
+                return Err("no identity is known by the certificate".to_owned());
+            }
+        }
+        if identity.credential.name().is_none() && identity.grant.everywhere() > permitted {
+            return Err(match &identity.credential {
+                Credential::Certificate(_) => {
+                    "what may be done here by a certificate of no identity has become less"
+                }
+                _ => "what may be done here without a credential has become less",
+            }
+            .to_owned());
+        }
+        Ok(())
     }
 
     /// Whether they are being shown out: nothing they say is listened to.
@@ -253,40 +287,38 @@ impl Visitor {
             return self.turn_away(now, "nobody has said who is there in time");
         }
         if self.look_at.get().is_some_and(|at| at <= now) {
-            self.handle_tokens_changed(now);
+            self.check_credential(now);
         }
     }
 
-    /// Their token may not be what it was, or the date has come.
-    pub(super) fn handle_tokens_changed(&self, now: Instant) {
-        let token = self.identity.borrow().credential.token().cloned();
-        let Some(token) = token.filter(|_| !self.is_leaving()) else {
+    /// Their credential may not be what it was, or the date has come.
+    pub(super) fn check_credential(&self, now: Instant) {
+        if self.is_leaving() {
             return;
-        };
+        }
         let date = self.gate.date(now);
-        match self.gate.still_has(&token, date) {
-            Err(why) => {
-                tracing::info!(peer = &*self.peer, "shown out: {why}");
-                self.show_out(now, &why.to_string());
-            }
-            Ok(()) => self.look_at.set(token.expires.map(|expires| {
-                let left = expires.duration_since(date).unwrap_or_default();
+        let until = match &self.identity.borrow().credential {
+            Credential::Anonymous => return,
+            Credential::Token(token) => match self.gate.still_has(token, date) {
+                Ok(()) => Ok(token.expires),
+                Err(why) => Err(why.to_string()),
+            },
+            Credential::Certificate(certificate) => match certificate.subject.ends {
+                ends if ends <= date => Err("the certificate has expired".to_owned()),
+                ends => Ok(Some(ends)),
+            },
+        };
+        match until {
+            Err(why) => self.show_to_the_door(now, &why),
+            Ok(until) => self.look_at.set(until.map(|until| {
+                let left = until.duration_since(date).unwrap_or_default();
                 now + left.min(LOOK_AT_DATE)
             })),
         }
     }
 
-    /// What is permitted without a credential where they came in, and whether clients of their address are let in there.
-    pub(super) fn handle_door(&self, now: Instant, access: Option<Access>, allowed: bool) {
-        let may_more = {
-            let identity = self.identity.borrow();
-            identity.credential == Credential::Anonymous && identity.grant.everywhere() > access
-        };
-        let why = match (allowed, may_more) {
-            (false, _) => "clients of this address are not let in any more",
-            (true, true) => "what may be done here without a credential has become less",
-            (true, false) => return,
-        };
+    /// Those who came in where they did are looked at, and this is to be said against them.
+    pub(super) fn show_to_the_door(&self, now: Instant, why: &str) {
         if !self.is_leaving() {
             tracing::info!(peer = &*self.peer, "shown out: {why}");
             self.show_out(now, why);
@@ -297,12 +329,17 @@ impl Visitor {
 
     /// They say who they are, by a token. Whether they are let in; if not, they are told so in a while, and leave.
     pub fn present(&self, now: Instant, secret: &str) -> bool {
+        if self.identity.borrow().credential.certificate().is_some() {
+            // Not even whether it is one is looked at: nobody is two at once.
+            self.turn_away(now, TOKEN_BESIDE_CERTIFICATE);
+            return false;
+        }
         match self.gate.check(now, secret) {
             Ok(token) => {
                 *self.identity.borrow_mut() = token.identity();
                 *self.place.borrow_mut() = None;
                 self.admit(now);
-                self.handle_tokens_changed(now);
+                self.check_credential(now);
                 true
             }
             Err(why) => {
@@ -391,8 +428,8 @@ impl Visitor {
 
     /// The name of a writer of theirs: nobody can take over what somebody else wrote under the same name.
     fn writer(&self, name: &str) -> String {
-        // No name of a credential holds a NUL.
-        format!("{}\0{name}", self.name().unwrap_or_default())
+        // No credential is written with a NUL.
+        format!("{}\0{name}", self.identity.borrow().credential)
     }
 
     /// Who it is, for logs and for other clients' refusals.

@@ -9,10 +9,11 @@ use toml::Spanned;
 use uart_iface::{LineSettings, PortName};
 use uartnet_hub::{Access, HubConfig, OnLag, OnLoss, Sequence, Step, WritePolicy};
 
+use super::identity;
 use super::interpreter::{self, OwnInterpreter};
 use super::log::{self, Taken};
 use super::problem::{Place, Report, Source, Wrong};
-use super::raw::{RawGateway, RawListener, RawPort, RawSequence, Written};
+use super::raw::{RawGateway, RawIdentity, RawListener, RawPort, RawSequence, Written};
 use super::{
     Config, DeviceSpec, GatewayConfig, ListenAddress, ListenerConfig, PortConfig, StreamOptions,
     WhenAbsent, limits, values,
@@ -37,6 +38,7 @@ pub(super) struct Everything<'a> {
     pub(super) gateway: Vec<From<'a, RawGateway>>,
     pub(super) ports: Vec<From<'a, Spanned<RawPort>>>,
     pub(super) listeners: Vec<From<'a, Spanned<RawListener>>>,
+    pub(super) identities: Vec<From<'a, Spanned<RawIdentity>>>,
 }
 
 /// The checked configuration. What is wrong is added to the report; the result is of no use then.
@@ -54,10 +56,15 @@ pub(super) fn check(everything: &Everything<'_>, report: &mut Report) -> Config 
         default_tls.as_ref(),
         report,
     );
+    let holders = identity::holders(&everything.identities, &names, &listeners, report);
+    if holders.list().is_empty() && everything.identities.is_empty() {
+        unused_authorities(&everything.listeners, &listeners, report);
+    }
     Config {
         gateway,
         ports,
         listeners,
+        holders: Arc::new(holders),
     }
 }
 
@@ -113,10 +120,24 @@ fn gateway_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// The names of the ports, as far as they are known.
-struct Names {
+pub(super) struct Names {
     known: Vec<PortName>,
     /// No port's name is missing or wrong.
     complete: bool,
+}
+
+impl Names {
+    /// The port of this name. `None`: it may be the one whose name is wrong, which was said already.
+    pub(super) fn find(&self, text: &str) -> Result<Option<PortName>, Wrong> {
+        match self.known.iter().find(|name| name.as_str() == text) {
+            Some(name) => Ok(Some(name.clone())),
+            None if !self.complete => Ok(None),
+            None => {
+                let help = values::help_with_words(text, self.known.iter().map(PortName::as_str));
+                Err(Wrong::new(format!("there is no port \"{text}\""), help))
+            }
+        }
+    }
 }
 
 fn ports(written: &[From<'_, Spanned<RawPort>>], report: &mut Report) -> (Vec<PortConfig>, Names) {
@@ -396,14 +417,15 @@ fn listeners(
         let beyond = address.as_ref().is_some_and(reaches_beyond_this_machine);
         let mut insecure = false;
         values.set(&mut insecure, &raw.insecure, values::flag);
-        let default = match beyond && tls.is_some() && !insecure {
+        let by_certificate = tls.as_ref().is_some_and(|files| files.client_ca.is_some());
+        let default = match by_certificate || (beyond && tls.is_some() && !insecure) {
             true => None,
             false => Some(Access::Admin),
         };
-        let access = access_of_listener(&mut values, table, endpoint, default);
+        let access = access_of_listener(&mut values, table, endpoint, by_certificate, default);
         let allowed = allowed_of_listener(&mut values, raw, address.as_ref());
         if let (Some(address), Some(written)) = (&address, &raw.address) {
-            if !insecure && beyond && (tls.is_none() || access.is_some()) {
+            if !insecure && beyond && !by_certificate && (tls.is_none() || access.is_some()) {
                 let wrong = insecure_wrong(address, tls.is_some(), access, endpoint, source);
                 values.add(written, wrong);
             }
@@ -522,25 +544,16 @@ fn port_of_listener(
         values.add(written, wrong);
         return None;
     }
-    values.one(written, |text| {
-        match ports.known.iter().find(|name| name.as_str() == text) {
-            Some(name) => Ok(Some(name.clone())),
-            // It may be the one whose name is wrong, which was said already.
-            None if !ports.complete => Ok(None),
-            None => {
-                let help = values::help_with_words(text, ports.known.iter().map(PortName::as_str));
-                Err(Wrong::new(format!("there is no port \"{text}\""), help))
-            }
-        }
-    })?
+    values.one(written, |text| ports.find(text))?
 }
 
-/// What clients without a credential may do. Beyond this machine only `insecure` lets anybody in, and then it means
-/// what it says unless something else is written.
+/// What clients without a credential may do, or those with a certificate of no identity. Beyond this machine only
+/// `insecure` lets anybody in, and then it means what it says unless something else is written.
 fn access_of_listener(
     values: &mut Values<'_, '_>,
     table: &Spanned<RawListener>,
     endpoint: Option<&dyn EndpointKind>,
+    by_certificate: bool,
     default: Option<Access>,
 ) -> Option<Access> {
     let raw = table.get_ref();
@@ -550,13 +563,15 @@ fn access_of_listener(
     });
     if let (None, Some(endpoint)) = (access, endpoint)
         && !endpoint.carries_token()
+        && !by_certificate
     {
         let problem = format!(
             "nobody could use this listener: {} cannot carry a token",
             endpoint.name()
         );
-        let help = "write access = \"read\" or \"write\" for everybody who reaches it, or use uart forward \
-            or uart pty, which carry a token, with a uartnet listener";
+        let help = "write client_ca = \"FILE\" beside tls, so that certificates are asked for (uartd tls ca), or \
+            access = \"read\" or \"write\" for everybody who reaches it, or use uart forward or uart pty, which carry \
+            a token, with a uartnet listener";
         match &raw.access {
             Some(written) => values.add(written, Wrong::new(problem, help)),
             None => values.add(table, Wrong::new(problem, help)),
@@ -611,6 +626,13 @@ fn tls_of_listener(
     let path = |text: &str| values::path(text, "/etc/uartd/certificate.pem");
     let certificate = values.get(&raw.certificate, path);
     let key = values.get(&raw.key, path);
+    let client_ca = values.get(&raw.client_ca, |text| {
+        values::path(text, "/etc/uartd/client-ca.pem")
+    });
+    if let (Some(_), Some(written), false) = (&client_ca, &raw.client_ca, wanted) {
+        let problem = "certificates of clients are shown over TLS, and this listener speaks none";
+        values.add(written, Wrong::new(problem, "write tls = true beside it"));
+    }
     for (path, written, other, missing) in [
         (&certificate, &raw.certificate, &raw.key, "key"),
         (&key, &raw.key, &raw.certificate, "certificate"),
@@ -638,7 +660,34 @@ fn tls_of_listener(
         values.add(written, Wrong::new(problem, help));
         return None;
     };
-    Some(TlsFiles { certificate, key })
+    Some(TlsFiles {
+        certificate,
+        key,
+        client_ca,
+    })
+}
+
+/// A listener that asks for certificates, where nobody is known by one, lets nobody in.
+fn unused_authorities(
+    written: &[From<'_, Spanned<RawListener>>],
+    listeners: &[Arc<ListenerConfig>],
+    report: &mut Report,
+) {
+    let useless = |listener: &ListenerConfig| {
+        identity::asks_for_certificate(listener) && listener.access.is_none()
+    };
+    if !listeners.iter().any(|it| useless(it)) {
+        return;
+    }
+    for From { source, raw } in written {
+        if let (Some(client_ca), None) = (&raw.get_ref().client_ca, &raw.get_ref().access) {
+            let problem =
+                "nobody could use this listener: no [[identity]] says whose certificate is known";
+            let help = "append what uartd tls client NAME prints, or write access = \"read\" or \"write\" for \
+                every certificate that its authorities have signed";
+            Values { source, report }.add(client_ca, Wrong::new(problem, help));
+        }
+    }
 }
 
 fn reaches_beyond_this_machine(address: &ListenAddress) -> bool {
@@ -683,7 +732,13 @@ fn insecure_wrong(
         (true, true, _) => {
             "take access out, so that everybody needs a token (uartd token create NAME)".to_owned()
         }
-        (false, ..) => format!(
+        (false, _, false) => format!(
+            "type: {}uartd tls ca, and write {}client_ca below it, so that certificates are asked for (uartd tls \
+            client NAME); or let uart forward or uart pty carry it over a uartnet listener with TLS",
+            if tls { "" } else { "uartd tls init, then: " },
+            if tls { "" } else { "tls = true and " },
+        ),
+        (false, _, true) => format!(
             "listen on {local}, and let uart forward or uart pty carry it over a uartnet listener with TLS"
         ),
     };

@@ -120,6 +120,7 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
         gateway: Vec::new(),
         ports: Vec::new(),
         listeners: Vec::new(),
+        identities: Vec::new(),
     };
     if let Some(source) = &file {
         everything
@@ -131,6 +132,9 @@ pub fn load(given: &Given) -> Result<Loaded, ConfigError> {
         everything
             .listeners
             .extend(raw.listeners.into_iter().map(|raw| From { source, raw }));
+        everything
+            .identities
+            .extend(raw.identities.into_iter().map(|raw| From { source, raw }));
     }
     for source in &name_argument {
         everything.gateway.push(From {

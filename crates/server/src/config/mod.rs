@@ -3,6 +3,7 @@
 
 mod argument;
 mod check;
+mod identity;
 mod interpreter;
 mod limits;
 mod load;
@@ -22,7 +23,7 @@ use uart_iface::backend::{self, Device};
 use uart_iface::{LineSettings, PortName, SpecError};
 use uartnet_hub::{Access, HubConfig, ReadFrom};
 
-use crate::access::{Allowed, AuditTo, DoorRules};
+use crate::access::{Allowed, AuditTo, Holders};
 use crate::endpoint::EndpointKind;
 use crate::log::Keep;
 use crate::tls::TlsFiles;
@@ -41,6 +42,8 @@ pub struct Config {
     pub ports: Vec<PortConfig>,
     /// At least one listener; the ports they name exist.
     pub listeners: Vec<Arc<ListenerConfig>>,
+    /// Who is known by a certificate.
+    pub holders: Arc<Holders>,
 }
 
 /// The daemon as a whole.
@@ -168,7 +171,8 @@ pub struct ListenerConfig {
     pub tls: Option<TlsFiles>,
     /// `insecure = true` was written out.
     pub insecure: bool,
-    /// What clients without a credential may do, on every port; `None`: they must have one.
+    /// What clients without a credential may do, on every port, or those with a certificate of no identity where one is
+    /// asked for; `None`: they must have one.
     pub access: Option<Access>,
     /// From which addresses they may come; a Unix socket has none.
     pub allowed: Allowed,
@@ -209,16 +213,6 @@ pub enum ListenAddress {
 /// A device spec that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSpec(String);
-
-impl ListenerConfig {
-    /// Whom it lets in.
-    pub(crate) fn door_rules(&self) -> DoorRules {
-        DoorRules {
-            allowed: self.allowed.clone(),
-            access: self.access,
-        }
-    }
-}
 
 impl ListenAddress {
     /// `IP:PORT`, `:PORT` or `unix:PATH`.

@@ -29,6 +29,8 @@ pub(super) struct RawConfig {
     pub(super) ports: Vec<Spanned<RawPort>>,
     #[serde(default, rename = "listen")]
     pub(super) listeners: Vec<Spanned<RawListener>>,
+    #[serde(default, rename = "identity")]
+    pub(super) identities: Vec<Spanned<RawIdentity>>,
 }
 
 /// `[gateway]`.
@@ -127,12 +129,25 @@ pub(super) struct RawListener {
     pub(super) tls: Option<Written>,
     pub(super) certificate: Option<Written>,
     pub(super) key: Option<Written>,
+    pub(super) client_ca: Option<Written>,
     pub(super) insecure: Option<Written>,
     pub(super) access: Option<Written>,
     pub(super) allow: Option<Spanned<Vec<Written>>>,
     pub(super) from: Option<Written>,
     pub(super) when_absent: Option<Written>,
     pub(super) banner: Option<Written>,
+}
+
+/// `[[identity]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdentity {
+    pub(super) name: Option<Written>,
+    pub(super) fingerprint: Option<Written>,
+    pub(super) common_name: Option<Written>,
+    pub(super) san: Option<Written>,
+    pub(super) access: Option<Written>,
+    pub(super) ports: Option<Spanned<Vec<Written>>>,
 }
 
 /// Reads a file's text. What cannot be read is added to the report, all of it: the syntax errors, or else every key and
@@ -216,7 +231,7 @@ fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
         return Wrong::new(format!("unknown key \"{unknown}\""), help);
     }
     let key = key.unwrap_or_default();
-    let many = matches!(key, "port" | "listen" | "sequence" | "log");
+    let many = matches!(key, "port" | "listen" | "identity" | "sequence" | "log");
     let one = matches!(key, "gateway" | "interpreter");
     // A table's message is about its heading.
     let name = written.trim_matches(['[', ']', ' ', '\t']);
@@ -239,11 +254,12 @@ fn explain(message: &str, key: Option<&str>, written: &str) -> Wrong {
         };
     }
     let help = match key {
-        "port" | "listen" | "gateway" | "interpreter" | "sequence" | "log" => {
+        "port" | "listen" | "identity" | "gateway" | "interpreter" | "sequence" | "log" => {
             "this is a table, see docs/config.md"
         }
         "unsolicited" => "write a list of how lines begin: [\"RING\", \"+CREG:\"]",
         "allow" => "write a list of addresses: [\"10.0.0.0/8\", \"fd00::/8\"]",
+        "ports" => "write a list of ports: [\"board0\", \"board1\"]",
         "steps" => "write a list of steps: [\"dtr=off\", \"100ms\", \"dtr=on\"]",
         _ => "write the value in quotes",
     };

@@ -3,17 +3,17 @@
 use uartnet_hub::{HubConfig, ReplyEnd, WritePolicy};
 
 use super::{Config, ListenerConfig, PortConfig, values};
-use crate::access::Allowed;
+use crate::access::{Allowed, Holder, Scope};
 use crate::stdio::columns;
 
 impl Config {
-    /// Its ports and listeners, one a line.
+    /// Its ports, listeners and identities, one a line.
     pub fn summary(&self) -> String {
         let count = |count: usize, what: &str| {
             format!("{count} {what}{}", if count == 1 { "" } else { "s" })
         };
         format!(
-            "gateway \"{}\", {}, {}\n{}{}",
+            "gateway \"{}\", {}, {}\n{}{}{}",
             self.gateway.name,
             count(self.ports.len(), "port"),
             count(self.listeners.len(), "listener"),
@@ -23,6 +23,14 @@ impl Config {
                     .listeners
                     .iter()
                     .map(|it| listener(it))
+                    .collect::<Vec<_>>()
+            ),
+            columns(
+                &self
+                    .holders
+                    .list()
+                    .iter()
+                    .map(|holder| identity(holder))
                     .collect::<Vec<_>>()
             ),
         )
@@ -92,7 +100,10 @@ fn listener(listener: &ListenerConfig) -> [String; 5] {
             .map(ToString::to_string)
             .unwrap_or_default(),
         [
-            listener.tls.is_some().then(|| "TLS".to_owned()),
+            listener.tls.as_ref().map(|files| match files.client_ca {
+                None => "TLS".to_owned(),
+                Some(_) => "TLS with certificates of clients".to_owned(),
+            }),
             listener.insecure.then(|| "insecure".to_owned()),
             match &listener.allowed {
                 Allowed::Everywhere => None,
@@ -103,5 +114,17 @@ fn listener(listener: &ListenerConfig) -> [String; 5] {
         .flatten()
         .collect::<Vec<_>>()
         .join(", "),
+    ]
+}
+
+fn identity(holder: &Holder) -> [String; 4] {
+    [
+        "identity".to_owned(),
+        holder.name.to_string(),
+        format!("{} access", holder.access),
+        match &holder.scope {
+            Scope::All => "every port".to_owned(),
+            Scope::Only(ports) => values::listed(ports.iter()),
+        },
     ]
 }

@@ -163,3 +163,49 @@ fn of_listeners_on_a_port_the_system_chooses_each_stays_what_it_was() {
     assert_eq!(fates, [&kept(1), &kept(0), &kept(2), &ListenerFate::New]);
     assert!(plan.listeners_gone.is_empty());
 }
+
+#[test]
+fn every_key_of_an_identity_is_compared() {
+    let listen = "[[listen]]\nprotocol = \"raw\"\naddress = \"127.0.0.1:8001\"\ntls = true\n\
+        certificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n";
+    let with = |identities: &str| format!("{PORT}{listen}{identities}");
+    let ci = "[[identity]]\nname = \"ci\"\ncommon_name = \"ci\"\nsan = \"DNS:ci\"\n";
+    let key = format!("fingerprint = \"sha256:{}\"\n", "0f".repeat(32));
+    for (changed, after) in [
+        ("fingerprint", format!("{ci}{key}")),
+        (
+            "common_name",
+            ci.replace("common_name = \"ci\"", "common_name = \"CI\""),
+        ),
+        ("san", ci.replace("DNS:ci", "DNS:other")),
+        ("access", format!("{ci}access = \"write\"\n")),
+        ("ports", format!("{ci}ports = [\"a\"]\n")),
+    ] {
+        assert_eq!(
+            told(&with(ci), &with(&after)),
+            [format!("identity ci changed: {changed}")]
+        );
+    }
+    let anna = "[[identity]]\nname = \"anna\"\ncommon_name = \"anna\"\n";
+    assert_eq!(
+        told(&with(ci), &with(anna)),
+        ["identity ci removed", "identity anna added"]
+    );
+    assert_eq!(
+        told(&with(&format!("{ci}{anna}")), &with(&format!("{anna}{ci}"))),
+        ["identities changed: their order"]
+    );
+    let other = listen.replace("client_ca = \"ca\"", "client_ca = \"other\"");
+    assert_eq!(
+        told(&with(ci), &format!("{PORT}{other}{ci}")),
+        ["listener raw 127.0.0.1:8001 changed: client_ca"]
+    );
+    let plain = "[[listen]]\nprotocol = \"raw\"\naddress = \"127.0.0.1:8001\"\n";
+    assert_eq!(
+        told(
+            &format!("{PORT}{plain}"),
+            &format!("{PORT}{plain}tls = true\ncertificate = \"c\"\nkey = \"k\"\n")
+        ),
+        ["listener raw 127.0.0.1:8001 changed: tls"]
+    );
+}

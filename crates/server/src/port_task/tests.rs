@@ -246,6 +246,7 @@ fn handle_of(device: &str, hub: HubConfig) -> Rc<PortHandle> {
         gateway: GatewayConfig::default(),
         ports: vec![port],
         listeners: Vec::new(),
+        holders: Default::default(),
     };
     Gateway::new(&config, Epoch(1), Instant::now()).ports()[0].clone()
 }

@@ -11,9 +11,11 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage, ParsedCertificate};
 use uartnet_proto::KeyFingerprint;
 
+use super::clients::{Clients, Wanted};
 use super::{TlsFiles, fingerprint_of};
 use crate::access;
 
@@ -24,10 +26,12 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file that `uartd tls init` would make is not there.
-    #[error("there is no {}: make a key and a certificate with: uartd tls init", path.display())]
+    #[error("there is no {}: {make}", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
+        /// What to type.
+        make: &'static str,
     },
     /// The operating system refused.
     #[error("cannot {doing} {}: {cause}", path.display())]
@@ -56,10 +60,12 @@ pub enum TlsError {
         problem: String,
     },
     /// There is something that would be lost.
-    #[error("{} exists: whoever has pinned it would no longer connect; --force replaces it", path.display())]
+    #[error("{} exists: {whoever}; --force replaces it", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
+        /// What would be lost.
+        whoever: &'static str,
     },
 }
 
@@ -86,18 +92,37 @@ pub fn read_fingerprint(certificate: &Path) -> Result<KeyFingerprint, TlsError> 
     }
 }
 
+/// What is spoken, and with whom.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) config: Arc<ServerConfig>,
+    /// Which certificates of clients are accepted; `None`: they need none.
+    pub(super) clients: Option<Arc<Clients>>,
+}
+
 /// What is spoken with these files.
 ///
 /// # Errors
 /// One of them cannot be used.
-pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+pub(super) fn load(files: &TlsFiles, wanted: &Wanted) -> Result<Loaded, TlsError> {
     let chain = certificates(&files.certificate)?;
     let key = private_key(&files.key)?;
     let provider = Arc::new(ring::default_provider());
+    let clients = match &files.client_ca {
+        None => None,
+        Some(file) => {
+            let clients = Clients::new(file, wanted.clone(), provider.clone())?;
+            Some(Arc::new(clients))
+        }
+    };
+    let verifier: Arc<dyn ClientCertVerifier> = match &clients {
+        Some(clients) => clients.clone(),
+        None => Arc::new(NoClientAuth),
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&files.certificate, error))?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
@@ -111,10 +136,13 @@ pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         })?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Ok(Loaded {
+        config: Arc::new(config),
+        clients,
+    })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?.0).collect();
     let found = found.map_err(|error| unreadable(path, &error))?;
     if found.is_empty() {
@@ -124,15 +152,20 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(private_text(path)?.as_bytes()).map_err(|error| match error {
+        pem::Error::NoItemsFound => wrong(path, "there is no private key in it"),
+        error => unreadable(path, &error),
+    })
+}
+
+/// The text of a file that nobody else may read.
+pub(super) fn private_text(path: &Path) -> Result<String, TlsError> {
     let (bytes, mode) = read(path)?;
     if mode & 0o077 != 0 {
         let path = path.to_owned();
         return Err(TlsError::NotPrivate { path, mode });
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound => wrong(path, "there is no private key in it"),
-        error => unreadable(path, &error),
-    })
+    String::from_utf8(bytes).map_err(|_| wrong(path, "there is no private key in it, as PEM"))
 }
 
 /// The bytes of a file, and its permissions.
@@ -144,8 +177,10 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
     };
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let path = path.to_owned();
-            return Err(TlsError::Missing { path });
+            return Err(TlsError::Missing {
+                path: path.to_owned(),
+                make: "make a key and a certificate with: uartd tls init",
+            });
         }
         file => file.map_err(io)?,
     };
@@ -160,8 +195,10 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsError> {
 
 impl TlsFiles {
     /// All of them.
-    pub(super) fn paths(&self) -> [&Path; 2] {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.certificate, &self.key]
+            .into_iter()
+            .chain(&self.client_ca)
     }
 }
 
@@ -173,7 +210,7 @@ fn unreadable(path: &Path, error: &pem::Error) -> TlsError {
     }
 }
 
-fn wrong(path: &Path, problem: impl fmt::Display) -> TlsError {
+pub(super) fn wrong(path: &Path, problem: impl fmt::Display) -> TlsError {
     TlsError::Wrong {
         path: path.to_owned(),
         problem: problem.to_string(),
@@ -188,11 +225,19 @@ mod tests {
     use super::super::make;
     use super::*;
 
+    fn nobody() -> Wanted {
+        Wanted {
+            holders: Default::default(),
+            anybody: false,
+        }
+    }
+
     fn made() -> (tempfile::TempDir, TlsFiles) {
         let folder = tempfile::tempdir().unwrap();
         let files = TlsFiles {
             certificate: folder.path().join("certificate.pem"),
             key: folder.path().join("key.pem"),
+            client_ca: None,
         };
         make(&files.certificate, &files.key, &[], false).unwrap();
         (folder, files)
@@ -201,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_made_can_be_used() {
         let (_folder, files) = made();
-        load(&files).unwrap();
+        load(&files, &nobody()).unwrap();
         read_fingerprint(&files.certificate).unwrap();
     }
 
@@ -222,6 +267,7 @@ mod tests {
         let with = |certificate: &Path, key: &Path| TlsFiles {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
+            client_ca: None,
         };
         for (files, said) in [
             (with(&gone, &files.key), "gone: make a key"),
@@ -237,11 +283,11 @@ mod tests {
                 "this is not the key of the certificate in",
             ),
         ] {
-            let error = load(&files).unwrap_err().to_string();
+            let error = load(&files, &nobody()).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
         fs::set_permissions(&files.key, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = load(&files).unwrap_err().to_string();
+        let error = load(&files, &nobody()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
 }

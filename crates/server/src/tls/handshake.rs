@@ -3,12 +3,21 @@
 use std::io;
 use std::time::Instant;
 
-use rustls::{AlertDescription, Error, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::clients::{self, Chain};
 use super::live::LiveTls;
+
+/// Hands are shaken.
+pub(crate) struct Shaken {
+    /// What they say, and what is said to them.
+    pub(crate) stream: Box<TlsStream<TcpStream>>,
+    /// The certificate that they have shown, if they were asked for one.
+    pub(crate) chain: Option<Chain>,
+}
 
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +31,12 @@ pub(crate) enum Failed {
     /// They have left.
     #[error("left during the TLS handshake")]
     Left,
+    /// They have shown no certificate.
+    #[error("has shown no certificate, and this listener asks for one (client_ca)")]
+    NoCertificate,
+    /// They have shown one that is not accepted.
+    #[error("{}", clients::described(.0))]
+    BadCertificate(CertificateError),
     /// They do not accept ours.
     #[error("does not accept the certificate of this listener ({0:?})")]
     OursRefused(AlertDescription),
@@ -33,23 +48,53 @@ pub(crate) enum Failed {
     Other(io::Error),
 }
 
+impl Failed {
+    /// Whether it is their certificate, or the want of one, that did not convince.
+    pub(crate) fn is_of_certificate(&self) -> bool {
+        matches!(self, Failed::NoCertificate | Failed::BadCertificate(_))
+    }
+}
+
+/// No hands are shaken.
+pub(crate) struct NotShaken {
+    pub(crate) why: Failed,
+    /// What they were told by an alert reaches them if this is not closed at once: they may have sent more meanwhile.
+    pub(crate) told: Option<TcpStream>,
+}
+
 /// Shakes hands. What is wrong is said by an alert, as far as it is TLS that they speak.
 ///
 /// # Errors
-/// [`Failed`].
+/// [`NotShaken`].
 pub(crate) async fn shake_hands(
     stream: TcpStream,
     tls: &LiveTls,
     deadline: Option<Instant>,
-) -> Result<Box<TlsStream<TcpStream>>, Failed> {
-    let accept = TlsAcceptor::from(tls.config()).accept(stream);
+) -> Result<Shaken, NotShaken> {
+    let accept = TlsAcceptor::from(tls.config())
+        .accept(stream)
+        .into_fallible();
     let accepted = match deadline {
         Some(at) => tokio::time::timeout_at(at.into(), accept)
             .await
-            .map_err(|_| Failed::Late)?,
+            .map_err(|_| NotShaken {
+                why: Failed::Late,
+                told: None,
+            })?,
         None => accept.await,
     };
-    accepted.map(Box::new).map_err(why)
+    let stream = accepted.map_err(|(error, stream)| {
+        let why = why(error);
+        NotShaken {
+            told: why.is_of_certificate().then_some(stream),
+            why,
+        }
+    })?;
+    let chain = stream.get_ref().1.peer_certificates();
+    Ok(Shaken {
+        chain: chain.map(|chain| chain.to_vec().into()),
+        stream: Box::new(stream),
+    })
 }
 
 fn why(error: io::Error) -> Failed {
@@ -69,6 +114,8 @@ fn why(error: io::Error) -> Failed {
             )
             | Error::InappropriateMessage { .. },
         ) => Failed::NoTls,
+        Some(Error::NoCertificatesPresented) => Failed::NoCertificate,
+        Some(Error::InvalidCertificate(error)) => Failed::BadCertificate(error.clone()),
         Some(Error::AlertReceived(alert)) => Failed::OursRefused(*alert),
         Some(error @ (Error::PeerIncompatible(_) | Error::InvalidMessage(_))) => {
             Failed::Incompatible(error.clone())

@@ -1,23 +1,28 @@
-//! TLS: the files of a key and its certificate, what they become when somebody connects, and that they may change while
-//! clients are there. Not what is carried over it; that is `conn_task`'s.
+//! TLS: the files of a key and its certificate, what they become when somebody connects, what certificate clients must
+//! show, and that all of it may change while clients are there. Not what is carried over it; that is `conn_task`'s; nor who
+//! the holder of a certificate is; that is decided in `access`.
 //!
 //! Only TLS 1.2 and 1.3, with ring, which is named wherever a choice is made: no process-wide default decides. Sessions
 //! are not resumed, because that costs memory here.
 
 mod certificate;
+mod clients;
 mod files;
 mod handshake;
 mod live;
+mod subject;
 
 use std::path::PathBuf;
 
 use ring::digest::{SHA256, digest};
 use uartnet_proto::KeyFingerprint;
 
-pub use certificate::{Made, make};
+pub use certificate::{Authority, Made, make};
+pub(crate) use clients::{Chain, Wanted};
 pub use files::{TlsError, default_files, read_fingerprint};
-pub(crate) use handshake::shake_hands;
+pub(crate) use handshake::{Shaken, shake_hands};
 pub(crate) use live::LiveTls;
+pub use subject::{NoSubject, read_subject};
 
 /// What a listener that speaks TLS needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key, as PEM, which nobody else may read.
     pub key: PathBuf,
+    /// The authorities that sign the certificates of clients, as PEM; `None`: clients need none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The fingerprint of a public key.

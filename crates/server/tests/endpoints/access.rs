@@ -3,10 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use uart_iface::{LineSettings, OutputChange};
 use uartnet_hub::{Access, Action, HubConfig, Right, Sequence, Step, WritePolicy};
-use uartnet_server::access::{Credential, Grant, Identity, Scope, Secret, Token};
+use uartnet_proto::KeyFingerprint;
+use uartnet_server::access::{
+    Credential, Grant, Holder, Holders, Identity, Scope, Secret, Subject, Token,
+};
 use uartnet_server::config::StreamOptions;
 use uartnet_server::endpoint::ENDPOINTS;
 
@@ -50,16 +55,47 @@ fn token(access: Access, ports: &[&str]) -> Identity {
     }
 }
 
+/// Whoever has a certificate, of somebody who is known or of nobody.
+fn certificate(access: Access, ports: &[&str], known: bool) -> Identity {
+    let names: BTreeSet<_> = ports.iter().map(|name| name.parse().unwrap()).collect();
+    let subject = Subject {
+        key: KeyFingerprint([1; 32]),
+        common_name: None,
+        names: Vec::new(),
+        ends: DATE + Duration::from_secs(3600),
+    };
+    let holder = Holder {
+        name: "ci".parse().unwrap(),
+        fingerprint: Some(subject.key).filter(|_| known),
+        common_name: None,
+        san: None,
+        access,
+        scope: Scope::Only(names),
+    };
+    let world = World::new(hub());
+    world.gate.set_holders(Arc::new(Holders::new([holder])));
+    let identity = world
+        .gate
+        .known_by(subject, Some(access).filter(|_| !known));
+    let shown = identity.credential.to_string();
+    assert_eq!(shown == "certificate ci", known, "{shown}");
+    identity
+}
+
 fn identities() -> Vec<Identity> {
     let levels = [Access::Read, Access::Write, Access::Admin];
     let mut identities = vec![
         Identity::anonymous(None),
         token(Access::Admin, &["board1"]),
         token(Access::Admin, &[]),
+        certificate(Access::Admin, &["board1"], true),
+        certificate(Access::Admin, &[], true),
     ];
     for access in levels {
         identities.push(Identity::anonymous(Some(access)));
         identities.push(token(access, &["board0"]));
+        identities.push(certificate(access, &["board0"], true));
+        identities.push(certificate(access, &[], false));
     }
     identities
 }
@@ -354,7 +390,7 @@ fn only_who_may_do_everything_everywhere_has_the_configuration_read_again() {
     for identity in identities() {
         let what = format!("{identity:?}");
         let may_see_some = identity.grant != Grant::Nothing;
-        let expected = identity == Identity::anonymous(Some(Access::Admin));
+        let expected = identity.grant.everywhere() == Some(Access::Admin);
         let mut client = world.connect("uartnet", None, identity, StreamOptions::default());
         client.sends_frame(&world, r#"{"hello":"uartnet/1"}"#);
         client.hears(&world);

@@ -100,6 +100,7 @@ impl World {
             },
             ports: vec![port("board0"), port("board1")],
             listeners: Vec::new(),
+            holders: Default::default(),
         };
         let now = Instant::now();
         let gateway = Rc::new(Gateway::new(&config, Epoch(EPOCH), now));

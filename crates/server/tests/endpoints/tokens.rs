@@ -7,8 +7,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use uart_iface::PortName;
 use uartnet_hub::{Access, WritePolicy};
+use uartnet_proto::KeyFingerprint;
 use uartnet_server::access::{
-    Audit, AuditTo, Identity, Origin, Scope, Secret, Token, TokenFile, Tokens,
+    Audit, AuditTo, Holder, Holders, Identity, Origin, Scope, Secret, Subject, Token, TokenFile,
+    Tokens,
 };
 use uartnet_server::config::StreamOptions;
 use uartnet_server::endpoint::{ENDPOINTS, Finish};
@@ -57,6 +59,12 @@ impl Guarded {
     fn hello(&self, client: &mut Client, secret: &str) -> String {
         let hello = format!(r#"{{"hello":"uartnet/1","token":"{secret}","id":1}}"#);
         client.sends_frame(&self.world, &hello);
+        client.hears(&self.world)
+    }
+
+    /// Says hello as whoever the connection is known as.
+    fn hello_without(&self, client: &mut Client) -> String {
+        client.sends_frame(&self.world, r#"{"hello":"uartnet/1","id":1}"#);
         client.hears(&self.world)
     }
 
@@ -512,4 +520,66 @@ fn the_audit_log_says_who_asked_for_a_reload_and_who_was_refused_it() {
     assert_eq!(lines.len(), 2, "{audit}");
     assert!(lines.iter().all(|line| line["port"].is_null()), "{audit}");
     assert!(audit.contains(r#""more_refused":2"#), "{audit}");
+}
+
+#[test]
+fn a_certificate_that_ends_while_it_is_used_ends_the_connection() {
+    let mut guarded = Guarded::new(&[]);
+    let key = KeyFingerprint([1; 32]);
+    let holder = Holder {
+        name: "ci".parse().unwrap(),
+        fingerprint: Some(key),
+        common_name: None,
+        san: None,
+        access: Access::Admin,
+        scope: Scope::All,
+    };
+    let holders = Holders::new([holder]);
+    guarded.world.gate.set_holders(holders.into());
+    let subject = Subject {
+        key,
+        common_name: None,
+        names: Vec::new(),
+        ends: DATE + HOUR,
+    };
+    for protocol in ["uartnet", "raw", "rfc2217"] {
+        let identity = guarded.world.gate.known_by(subject.clone(), None);
+        let options = StreamOptions::default();
+        let mut client = guarded
+            .world
+            .connect(protocol, Some("board0"), identity, options);
+        if protocol == "uartnet" {
+            let welcome = guarded.hello_without(&mut client);
+            assert!(welcome.contains(r#""identity":"ci""#), "{welcome}");
+        }
+        let begun = guarded.world.now;
+        // A date is looked at every minute, and at the end to the second.
+        let mut looked = 0;
+        let mut said = Vec::new();
+        while client.finished().is_none() {
+            let at = client.session.poll_timeout().unwrap();
+            guarded.world.pass(at - guarded.world.now);
+            client.session.handle_timeout(guarded.world.now);
+            said = client.hears_bytes(&guarded.world);
+            looked += 1;
+        }
+        let took = guarded.world.now - begun;
+        assert_eq!((took, looked), (HOUR, 60), "{protocol}");
+        let said = String::from_utf8_lossy(&said);
+        let told = said.contains("the certificate has expired");
+        assert_eq!(told, protocol == "uartnet", "{said}");
+        // Nor does it let in again.
+        let identity = guarded.world.gate.known_by(subject.clone(), None);
+        let options = StreamOptions::default();
+        let late = guarded
+            .world
+            .connect(protocol, Some("board0"), identity, options);
+        assert!(!late.session.wants_input(), "{protocol}");
+        guarded.world.now = begun;
+    }
+    assert!(
+        guarded
+            .audit()
+            .contains(r#""as":"certificate ci","why":"the certificate has expired""#)
+    );
 }

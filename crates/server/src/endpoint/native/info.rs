@@ -68,6 +68,7 @@ pub(super) fn status(visitor: &Rc<Visitor>, now: Instant) -> GatewayStatus {
         ("tokens_refused", strangers.tokens_refused),
         ("unauthenticated", strangers.unauthenticated),
         ("handshakes_failed", strangers.handshakes_failed),
+        ("certificates_refused", strangers.certificates_refused),
         ("addresses_refused", strangers.not_allowed),
         ("audit_lost", strangers.audit_lost),
     ];
