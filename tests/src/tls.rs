@@ -119,6 +119,51 @@ impl Keys {
         address: SocketAddr,
         own: Option<(PathBuf, PathBuf)>,
     ) -> std::io::Result<TlsPeer> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        socket.set_write_timeout(Some(DEADLINE))?;
+        socket.set_nodelay(true)?;
+        shake_hands(self.connection(own), socket)
+    }
+
+    /// TLS over this connection.
+    ///
+    /// # Errors
+    /// What was said in the handshake.
+    pub fn shake_hands(&self, socket: TcpStream) -> std::io::Result<TlsPeer> {
+        shake_hands(self.connection(None), socket)
+    }
+
+    /// What a client says first.
+    ///
+    /// # Panics
+    /// It says nothing.
+    pub fn client_hello(&self) -> Vec<u8> {
+        to_be_sent(&mut self.connection(None))
+    }
+
+    /// What a client says last in a handshake (of TLS 1.3) that it begins over this connection. It has not been sent.
+    ///
+    /// # Errors
+    /// The other side does not answer as it should.
+    ///
+    /// # Panics
+    /// It says nothing.
+    pub fn end_of_handshake(&self, socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+        let mut connection = self.connection(None);
+        socket.write_all(&to_be_sent(&mut connection))?;
+        while connection.is_handshaking() {
+            if connection.read_tls(socket)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let read = connection.process_new_packets();
+            read.map_err(std::io::Error::other)?;
+        }
+        Ok(to_be_sent(&mut connection))
+    }
+
+    /// A client that knows the gateway of this folder, with the certificate and the key in these files.
+    fn connection(&self, own: Option<(PathBuf, PathBuf)>) -> ClientConnection {
         let mut roots = RootCertStore::empty();
         let file = self.path("certificate.pem");
         let certificate = CertificateDer::from_pem_file(file).expect("a certificate");
@@ -138,16 +183,7 @@ impl Keys {
             }
         };
         let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
-        let socket = TcpStream::connect(address)?;
-        socket.set_read_timeout(Some(DEADLINE))?;
-        socket.set_write_timeout(Some(DEADLINE))?;
-        socket.set_nodelay(true)?;
-        let mut stream = StreamOwned::new(connection, socket);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        Ok(TlsPeer { stream })
+        ClientConnection::new(Arc::new(config), name).expect("a connection")
     }
 }
 
@@ -246,6 +282,22 @@ fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
+fn shake_hands(connection: ClientConnection, socket: TcpStream) -> std::io::Result<TlsPeer> {
+    let mut stream = StreamOwned::new(connection, socket);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(TlsPeer { stream })
+}
+
+fn to_be_sent(connection: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while connection.wants_write() {
+        connection.write_tls(&mut bytes).expect("memory");
+    }
+    bytes
+}
+
 impl Default for Keys {
     fn default() -> Keys {
         Keys::new()
@@ -264,9 +316,7 @@ impl TlsPeer {
     /// # Panics
     /// The other side has gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream
-            .write_all(bytes.as_ref())
-            .and_then(|()| self.stream.flush())
+        self.try_send(bytes.as_ref())
             .expect("the other side takes what is sent");
     }
 
@@ -320,8 +370,7 @@ impl TlsPeer {
     /// # Panics
     /// The other side has gone.
     pub fn finish(&mut self) {
-        self.stream.conn.send_close_notify();
-        self.stream.flush().expect("the other side takes it");
+        self.try_finish().expect("the other side takes it");
     }
 
     /// Cuts the sending side off without a word.
@@ -346,10 +395,33 @@ impl TlsPeer {
     /// They do not fit.
     pub fn encrypt(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.stream.conn.writer().write_all(bytes).expect("room");
-        let mut sealed = Vec::new();
-        while self.stream.conn.wants_write() {
-            self.stream.conn.write_tls(&mut sealed).expect("memory");
-        }
-        sealed
+        to_be_sent(&mut self.stream.conn)
+    }
+
+    /// What has come, at most as much as there is room for; nothing: the end that TLS has.
+    ///
+    /// # Errors
+    /// Another end, or none.
+    pub fn try_read_some(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(buffer)
+    }
+
+    /// Says that nothing more is sent, if the other side still takes it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn try_finish(&mut self) -> std::io::Result<()> {
+        self.stream.conn.send_close_notify();
+        self.stream.flush()
+    }
+
+    /// Has both sides take new keys (RFC 8446 section 4.6.3).
+    ///
+    /// # Errors
+    /// The other side takes nothing.
+    pub fn renew_keys(&mut self) -> std::io::Result<()> {
+        let renewed = self.stream.conn.refresh_traffic_keys();
+        renewed.map_err(std::io::Error::other)?;
+        self.stream.flush()
     }
 }

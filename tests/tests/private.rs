@@ -38,6 +38,7 @@ fn nothing_that_is_written_is_for_others() {
     let text = "[gateway]\naudit = \"DIR/state/audit\"\ntokens = \"DIR/state/tokens.toml\"\n\
          [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\n\
          [[listen]]\nprotocol = \"uartnet\"\naddress = \"unix:DIR/uartd.sock\"\n\
+         [[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\ntls = true\n\
          [[port]]\nname = \"board0\"\ndevice = \"pty:DIR/board\"\n\
          [[port]]\nname = \"board1\"\ndevice = \"sim:flood?bytes=200000\"\n\
          [[port.log]]\npath = \"DIR/logs/b.log\"\nrotate_size = \"64KiB\"\n\
@@ -68,7 +69,7 @@ fn nothing_that_is_written_is_for_others() {
     }
 
     let mut serve = generous(&programs.uartd);
-    let daemon = Daemon::run(serve.arg("--config").arg(&config), 2).unwrap();
+    let daemon = Daemon::run(serve.arg("--config").arg(&config), 3).unwrap();
     // What `uart` keeps of who it is.
     let mut login = generous(&programs.uart);
     login
@@ -81,6 +82,16 @@ fn nothing_that_is_written_is_for_others() {
     input.write_all(secret.as_bytes()).unwrap();
     drop(input);
     assert!(login.wait().unwrap().success());
+    // And of gateways.
+    let tls = daemon.listening().last().unwrap();
+    let mut trust = generous(&programs.uart);
+    trust
+        .args(["--gateway", &format!("tls://{}", tls.address)])
+        .args(["--accept-new", "ls"])
+        .env("XDG_CONFIG_HOME", home.join("client"))
+        .env("XDG_STATE_HOME", home.join("client-state"));
+    let trusted = trust.output().unwrap();
+    assert!(trusted.status.success(), "{trusted:?}");
     // Until every log is there, old files too.
     let deadline = std::time::Instant::now() + uartnet_tests::DEADLINE;
     loop {
@@ -108,8 +119,10 @@ fn nothing_that_is_written_is_for_others() {
         "logs/b.000001.raw",
         "logs/b.cast",
         "client/uart/credentials.toml",
+        "client-state/uart/known_gateways",
         "state/key.pem",
         "state/client-ca-key.pem",
+        "state/certificate.pem",
         "ci.pem",
     ] {
         assert!(
