@@ -13,7 +13,7 @@ const HEADING: &str = "## Certificates of clients";
 
 #[test]
 fn the_commands_give_a_client_a_certificate_that_is_taken_back_by_a_reload() {
-    let typist = Typist::new(("8443", "0.0.0.0:0"));
+    let typist = Typist::new(("4001", "0.0.0.0:0"));
     let written = typist.block(PAGE, HEADING, "toml");
     typist.write("uartd.toml", &written);
     let commands = typist.commands(PAGE, HEADING);

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use predicates::prelude::*;
 use predicates::str::contains;
-use uartnet_tests::{Authority, Daemon, Keys, Peer, Says, Signal, TlsPeer, frame};
+use uartnet_tests::{
+    Authority, Daemon, Keys, Peer, Process, Says, Signal, TlsPeer, exit_code, frame,
+};
 
 const PORTS: &str = "[[port]]\nname = \"board0\"\ndevice = \"sim:interpreter\"\n\
     [[port]]\nname = \"board1\"\ndevice = \"sim:interpreter\"\n";
@@ -573,4 +575,101 @@ fn beyond_this_machine_raw_and_rfc2217_take_tls_and_certificates() {
             .code(1)
             .stderr(contains("uartd tls ca"));
     }
+}
+
+#[test]
+fn our_client_speaks_raw_and_rfc2217_over_tls() {
+    let bench = Bench::new();
+    let ci = bench.client("ci", &["--access", "write"]);
+    let listeners: String = ["raw", "rfc2217"]
+        .map(|protocol| bench.listener(protocol, ""))
+        .concat();
+    let mut daemon = bench.start(&format!("{listeners}{ci}"));
+    let at = |listener| format!("localhost:{}", address(&daemon, listener).port());
+    let (raw, rfc2217) = (
+        format!("tls+tcp://{}", at(0)),
+        format!("tls+rfc2217://{}", at(1)),
+    );
+    let pem = bench.pem("ci");
+    let uart = |arguments: &[&str]| {
+        let mut uart = bench.keys.uart("unix:/nowhere");
+        uart.args(arguments).assert()
+    };
+    let with = |more: &[&str], board: &str| {
+        let ask = ["ask", board, "LED?", "--prompt", "> "];
+        uart(&[&["--cert", pem.to_str().unwrap()], more, &ask].concat())
+    };
+    let fingerprint = bench.keys.said(&["tls", "show"]);
+    let own = bench.keys.path("certificate.pem");
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    for board in [&raw, &rfc2217] {
+        // Nobody is known yet, and a program cannot be asked.
+        with(&[], board)
+            .code(3)
+            .stderr(contains(&fingerprint).and(contains("--accept-new")));
+        with(&["--pin", &wrong], board)
+            .code(3)
+            .stderr(contains("KEY HAS CHANGED"));
+        with(&["--pin", &fingerprint], board)
+            .code(0)
+            .stdout("OFF\n");
+        with(&["--ca", own.to_str().unwrap()], board).code(0);
+        with(&["--accept-new"], board).code(0);
+        with(&[], board).code(0).stdout("OFF\n");
+        let gateway = board
+            .replace("tls+tcp", "tls")
+            .replace("tls+rfc2217", "tls");
+        let file = bench.keys.path("state/uart/known_gateways");
+        let known = fs::read_to_string(&file).unwrap();
+        fs::write(&file, known.replace(&fingerprint, &wrong)).unwrap();
+        with(&["--accept-new"], board)
+            .code(3)
+            .stderr(contains("KEY HAS CHANGED").and(contains("uart forget --gateway tls://")));
+        uart(&["forget", "--gateway", &gateway]).code(0);
+        // Without a certificate the gateway's alert comes when it has shaken hands already.
+        let ask = ["ask", board, "LED?", "--prompt", "> "];
+        uart(&[&["--pin", &fingerprint], &ask[..]].concat())
+            .code(3)
+            .stderr(contains("--cert FILE"));
+        // In the clear nothing is said to it, and TLS is not for who speaks none.
+        let clear = board.replace("tls+", "");
+        uart(&[
+            "--pin",
+            &fingerprint,
+            "ask",
+            &clear,
+            "LED?",
+            "--prompt",
+            "> ",
+        ])
+        .code(2)
+        .stderr(contains("write tls+"));
+    }
+    let known = ["--pin", &fingerprint, "--cert", pem.to_str().unwrap()];
+    uart(&[&known[..], &["set", &rfc2217, "--line", "9600-7e1"]].concat())
+        .code(0)
+        .stdout(contains("9600-7e1"));
+    uart(&[&known[..], &["expect", &raw, "OFF", "--send", "LED?"]].concat()).code(0);
+
+    // Who waits for a board is told when the identity is taken out, and does not try for ever.
+    let mut watch = uartnet_tests::uart_command("unix:/nowhere").unwrap();
+    watch.args(known).args(["expect", &raw, "never said"]);
+    let admitted = |log: &str| log.matches("\"admitted\"").count();
+    let before = admitted(&daemon.log());
+    let mut watching = Process::spawn(&mut watch).unwrap();
+    let stderr = &daemon.process().stderr;
+    let inside = stderr.wait("one more client", |log| admitted(log) > before);
+    inside.unwrap();
+    let anna = bench.client("anna", &[]);
+    bench.reload(
+        &mut daemon,
+        &format!("{listeners}{anna}"),
+        "identity ci removed",
+    );
+    assert_eq!(exit_code(watching.wait().unwrap()), 3);
+    assert!(
+        watching.said().contains("knows nobody by the certificate"),
+        "{}",
+        watching.said()
+    );
 }

@@ -67,7 +67,7 @@ pub(crate) struct Common {
     /// Present the token also where others can read it on its way
     #[arg(long, global = true)]
     pub(crate) insecure_token: bool,
-    /// For tls://
+    /// For tls://, tls+rfc2217:// and tls+tcp://
     #[command(flatten)]
     pub(crate) tls: TlsArguments,
 }

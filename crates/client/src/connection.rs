@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use uartnet_proto::frame::{self, FrameDecoder};
 
-use crate::{Address, ClientError, Gateway, TlsFailure, TlsOptions, tls};
+use crate::{Address, ClientError, Gateway, TlsOptions, tls};
 
 /// The largest frame taken from a gateway, in bytes. A reply of 1 MiB (the largest a board may give where nothing else is
 /// configured) fits however much JSON has to escape of it.
@@ -227,19 +227,16 @@ pub(crate) async fn dial<T>(
             awaited: "no connection",
             limit,
         }),
-        Ok(Err(cause)) => {
-            let tls = cause.get_ref().and_then(|inner| inner.downcast_ref());
-            Err(match tls {
-                Some(cause) => ClientError::Tls {
-                    gateway: gateway(),
-                    cause: TlsFailure::clone(cause),
-                },
-                None => ClientError::Unreachable {
-                    gateway: gateway(),
-                    cause,
-                },
-            })
-        }
+        Ok(Err(cause)) => Err(match tls::failure_in(&cause) {
+            Some(cause) => ClientError::Tls {
+                gateway: gateway(),
+                cause,
+            },
+            None => ClientError::Unreachable {
+                gateway: gateway(),
+                cause,
+            },
+        }),
         Ok(Ok(made)) => Ok(made),
     }
 }

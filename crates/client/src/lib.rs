@@ -25,7 +25,9 @@ pub use connection::{Connection, MAX_FRAME, Stream};
 pub use error::{ClientError, describe_io};
 pub use follow::{Dial, FollowOptions, Followed, Follower};
 pub use foreign::line as line_numbers;
-pub use foreign::{Asker, Foreign, ForeignAddress, ForeignAddressError, ForeignError, Scheme};
+pub use foreign::{
+    Asker, Foreign, ForeignAddress, ForeignAddressError, ForeignError, ForeignGateway, Scheme,
+};
 pub use gateway::Gateway;
 pub use link::{Link, Target, TargetError};
 pub use liveness::{Liveness, LivenessAction};

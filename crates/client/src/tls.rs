@@ -101,7 +101,9 @@ pub enum TlsFailure {
     #[error("it does not let in whoever this is: {0}")]
     Refused(String),
     /// It speaks no TLS.
-    #[error("it speaks no TLS; leave tls:// away, if nobody else can hear what is said")]
+    #[error(
+        "it speaks no TLS; write its address without tls, if nobody else can hear what is said"
+    )]
     NoTls,
     /// Anything else.
     #[error("the TLS handshake failed: {0}")]
@@ -263,6 +265,11 @@ fn failure(error: io::Error) -> io::Error {
         Error::AlertReceived(alert) => refused(*alert),
         error => TlsFailure::Other(error.to_string()),
     })
+}
+
+/// Why no TLS came about, if that is why no connection did.
+pub(crate) fn failure_in(error: &io::Error) -> Option<TlsFailure> {
+    error.get_ref()?.downcast_ref().cloned()
 }
 
 /// What the gateway has against whoever this is, if that is why a connection broke.

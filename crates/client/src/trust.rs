@@ -4,7 +4,9 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, Result};
-use uartnet_client::{Address, ClientError, OwnCertificate, TlsOptions, Trust, key_of};
+use uartnet_client::{
+    Address, ClientError, ForeignAddress, ForeignGateway, OwnCertificate, TlsOptions, Trust, key_of,
+};
 use uartnet_proto::KeyFingerprint;
 
 use crate::cli::Common;
@@ -36,13 +38,34 @@ pub(crate) struct TlsArguments {
 /// # Errors
 /// Nothing is known of it and nobody says that it is right, or a file cannot be used.
 pub(crate) async fn establish(common: &Common) -> Result<TlsOptions> {
-    let arguments = &common.tls;
     let gateway = &common.gateway;
+    at(common, gateway, || {
+        format!("{gateway} is spoken to in the clear; write --gateway tls://…")
+    })
+    .await
+}
+
+/// As [`establish`], for a gateway that is not uartnet's.
+///
+/// # Errors
+/// As [`establish`].
+pub(crate) async fn foreign(common: &Common, address: &ForeignAddress) -> Result<ForeignGateway> {
+    let in_the_clear = || format!("{address} is spoken to in the clear; write tls+{address}");
+    Ok(ForeignGateway {
+        tls: at(common, address.address(), in_the_clear).await?,
+        address: address.clone(),
+    })
+}
+
+async fn at(
+    common: &Common,
+    gateway: &Address,
+    in_the_clear: impl FnOnce() -> String,
+) -> Result<TlsOptions> {
+    let arguments = &common.tls;
     if !matches!(gateway, Address::Tls { .. }) {
         if arguments.pin.is_some() || arguments.ca.is_some() || arguments.cert.is_some() {
-            let problem = format!(
-                "--pin, --ca and --cert are for TLS, and {gateway} is spoken to in the clear; write --gateway tls://…"
-            );
+            let problem = format!("--pin, --ca and --cert are for TLS, and {}", in_the_clear());
             return Err(UsageError(problem).into());
         }
         return Ok(TlsOptions::default());
@@ -60,13 +83,12 @@ pub(crate) async fn establish(common: &Common) -> Result<TlsOptions> {
             known: None,
         },
         (None, Some(file)) => Trust::authorities(file)?,
-        (None, None) => known_or_new(common).await?,
+        (None, None) => known_or_new(common, gateway).await?,
     };
     Ok(TlsOptions { trust, own })
 }
 
-async fn known_or_new(common: &Common) -> Result<Trust> {
-    let gateway = &common.gateway;
+async fn known_or_new(common: &Common, gateway: &Address) -> Result<Trust> {
     if let Some(known) = known_gateways::look_up(gateway)? {
         let place = known_gateways::place(&known.path, known.line);
         return Ok(Trust::Key {

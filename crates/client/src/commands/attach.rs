@@ -24,7 +24,7 @@ use crate::notice::Notices;
 use crate::remap::{Eol, InputRemap, LineEnd, OutputRemap, echo};
 use crate::screen::Screen;
 use crate::terminal::RawTerminal;
-use crate::{duration, input, output, start};
+use crate::{duration, input, output, start, trust};
 
 /// How long the break of the escape command lasts.
 const BREAK: Duration = Duration::from_millis(250);
@@ -49,9 +49,9 @@ Examples:
   uart attach board0 --from last:2000 --eol lf --echo
   printf 'ID?\\rTEMP?\\r' | uart attach sim0
   uart attach board0 --read-only | tee session.log
-  uart attach rfc2217://moxa:4001    a gateway that is not uartnet's; tcp://HOST:PORT for bytes alone")]
+  uart attach rfc2217://moxa:4001    a gateway that is not uartnet's; tcp://HOST:PORT for bytes alone, tls+ in front for TLS")]
 pub(crate) struct Attach {
-    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// From where: live, start, last:BYTES, OFFSET@EPOCH
     #[arg(long, default_value = "live", value_name = "PLACE", value_parser = start::parse)]
@@ -159,7 +159,8 @@ impl Attach {
             Target::Foreign(address) => {
                 start::only_live(&self.from, address)?;
                 let reconnect = !self.no_reconnect;
-                let mut foreign = Foreign::new(address.clone(), reconnect, common.connect_timeout);
+                let gateway = trust::foreign(common, address).await?;
+                let mut foreign = Foreign::new(gateway, reconnect, common.connect_timeout);
                 foreign.next().await?;
                 return Ok((Link::Foreign(Box::new(foreign)), self.read_only));
             }

@@ -20,7 +20,7 @@ use crate::expectation::{Expectation, Match};
 use crate::notice::Notices;
 use crate::remap::Eol;
 use crate::sanitize::harmless;
-use crate::{duration, output, start};
+use crate::{duration, output, start, trust};
 
 /// How many of the last bytes are shown when nothing was found.
 const SHOWN: usize = 200;
@@ -40,7 +40,7 @@ Examples:
 The exit code is 0 when it came, 4 when it did not in time; then the last that came is on stderr.
 ^ and $ are the edges of lines. A match is at most 64 KiB long.")]
 pub(crate) struct Expect {
-    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// What to wait for; of several, the first to come
     #[arg(required = true)]
@@ -117,7 +117,8 @@ impl Expect {
         let port = match &self.port {
             Target::Foreign(address) => {
                 start::only_live(&self.from, address)?;
-                let foreign = Foreign::new(address.clone(), !self.no_reconnect, limit);
+                let gateway = trust::foreign(common, address).await?;
+                let foreign = Foreign::new(gateway, !self.no_reconnect, limit);
                 return Ok(Link::Foreign(Box::new(foreign)));
             }
             Target::Port(port) => port.clone(),

@@ -25,6 +25,7 @@ use uartnet_proto::message::{Done, Request};
 
 use crate::cli::{Cli, Command, Common};
 use crate::exit::Exit;
+use crate::trust;
 
 /// Does what was typed.
 pub(crate) async fn run(cli: Cli) -> Result<Exit> {
@@ -66,11 +67,11 @@ impl Controlled {
     async fn connect(target: &Target, common: &Common) -> Result<Controlled> {
         Ok(match target {
             Target::Port(_) => Controlled::Gateway(Box::new(connect(common).await?)),
-            Target::Foreign(address) => Controlled::Foreign(Box::new(Foreign::new(
-                address.clone(),
-                false,
-                common.connect_timeout,
-            ))),
+            Target::Foreign(address) => {
+                let gateway = trust::foreign(common, address).await?;
+                let limit = common.connect_timeout;
+                Controlled::Foreign(Box::new(Foreign::new(gateway, false, limit)))
+            }
         })
     }
 

@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::line_sync::{Answered, LineSync};
 use crate::notice::Notices;
 use crate::stop::Stop;
-use crate::{output, start};
+use crate::{output, start, trust};
 
 /// How many bytes of the board wait for the application here before the gateway is read no further.
 const HELD: usize = 64 << 10;
@@ -56,7 +56,7 @@ Examples:
   picocom -b 115200 /tmp/board0
   uart pty meter --line 9600-7e1    data bits and parity, which a program cannot set here")]
 pub(crate) struct Pty {
-    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// A name for the device: a link that is made here, and removed at the end
     #[arg(long, value_name = "PATH")]
@@ -167,7 +167,8 @@ impl Pty {
             Target::Port(port) => port,
             Target::Foreign(address) => {
                 start::only_live(&self.from, address)?;
-                let mut foreign = Foreign::new(address.clone(), true, common.connect_timeout);
+                let gateway = trust::foreign(common, address).await?;
+                let mut foreign = Foreign::new(gateway, true, common.connect_timeout);
                 foreign.next().await?;
                 // What nobody can say is what most boards speak.
                 let line = foreign.line().unwrap_or_default();

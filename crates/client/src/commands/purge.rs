@@ -15,7 +15,7 @@ use crate::exit::Exit;
 Example:
   uart purge board0 tx")]
 pub(crate) struct Purge {
-    /// The port; or rfc2217://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// Which queue
     #[arg(default_value = "both")]

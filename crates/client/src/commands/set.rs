@@ -29,7 +29,7 @@ Examples:
   uart set board0 --line 9600-8n1 -- ask board0 ID?
   uart set board0 --line 57600 --exec -- ./flash.sh image.bin")]
 pub(crate) struct Set {
-    /// The port; or rfc2217://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// Baud rate, data bits, parity, stop bits, flow control: 115200-8n1, 9600-7e1-rtscts
     #[arg(long, value_name = "SETTINGS")]

@@ -22,7 +22,7 @@ Examples:
   uart signal board0 dtr=off rts=on
   uart signal board0 break=250ms")]
 pub(crate) struct Signal {
-    /// The port; or rfc2217://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// dtr=on, dtr=off, rts=on, rts=off, break=DURATION
     #[arg(required = true)]

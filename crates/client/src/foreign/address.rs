@@ -1,10 +1,11 @@
-//! Where a gateway is that is not uartnet's: `rfc2217://HOST:PORT` or `tcp://HOST:PORT`.
+//! Where a gateway is that is not uartnet's: `rfc2217://HOST:PORT` or `tcp://HOST:PORT`, with `tls+` in front where that is spoken
+//! over TLS.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Address;
 use crate::address::host_and_port;
+use crate::{Address, TlsOptions};
 
 /// What such a gateway speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,25 @@ pub enum Scheme {
 pub struct ForeignAddress {
     scheme: Scheme,
     address: Address,
+}
+
+/// A gateway that is not uartnet's, as a client comes to it.
+#[derive(Debug, Clone)]
+pub struct ForeignGateway {
+    /// Where it is.
+    pub address: ForeignAddress,
+    /// Where it is reached by TLS: whom to take for it, and who this side is.
+    pub tls: TlsOptions,
+}
+
+impl From<ForeignAddress> for ForeignGateway {
+    /// Come as nobody, to nobody who is known: over TLS, nothing comes about.
+    fn from(address: ForeignAddress) -> ForeignGateway {
+        ForeignGateway {
+            address,
+            tls: TlsOptions::default(),
+        }
+    }
 }
 
 /// A text that is not such an address.
@@ -38,9 +58,23 @@ impl ForeignAddress {
         self.scheme
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> &Address {
+    /// Where it listens: [`Address::Tcp`] or [`Address::Tls`].
+    pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// How such an address begins, with this scheme.
+    pub(super) fn beginning(&self, scheme: Scheme) -> String {
+        let tls = if matches!(self.address, Address::Tls { .. }) {
+            "tls+"
+        } else {
+            ""
+        };
+        let scheme = match scheme {
+            Scheme::Rfc2217 => "rfc2217",
+            Scheme::Tcp => "tcp",
+        };
+        format!("{tls}{scheme}://")
     }
 
     /// What a gateway of this kind cannot do, as a sentence.
@@ -67,9 +101,14 @@ impl FromStr for ForeignAddress {
         let (scheme, rest) = text
             .split_once("://")
             .ok_or_else(|| refuse("it has no \"://\""))?;
+        let (tls, scheme) = match scheme.strip_prefix("tls+") {
+            Some(scheme) => (true, scheme),
+            None => (false, scheme),
+        };
         let scheme = match scheme {
             "rfc2217" => Scheme::Rfc2217,
             "tcp" => Scheme::Tcp,
+            "tls" | "ssl" => return Err(refuse("what is spoken over TLS is missing")),
             "telnet" => return Err(refuse("telnet with settings and signals is RFC 2217")),
             "socket" | "raw" => return Err(refuse("bytes over TCP are called tcp")),
             _ => return Err(refuse("nothing of that kind is known")),
@@ -79,11 +118,12 @@ impl FromStr for ForeignAddress {
         }
         let (host, port) = host_and_port(rest).map_err(refuse)?;
         let port = port.ok_or_else(|| refuse("the port is missing"))?;
+        let host = host.to_owned();
         Ok(ForeignAddress {
             scheme,
-            address: Address::Tcp {
-                host: host.to_owned(),
-                port,
+            address: match tls {
+                true => Address::Tls { host, port },
+                false => Address::Tcp { host, port },
             },
         })
     }
@@ -91,17 +131,18 @@ impl FromStr for ForeignAddress {
 
 impl fmt::Display for ForeignAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Rfc2217 => "rfc2217",
-            Scheme::Tcp => "tcp",
-        };
-        write!(f, "{scheme}://{}", self.address)
+        let address = self.address.to_string();
+        let address = address.strip_prefix("tls://").unwrap_or(&address);
+        write!(f, "{}{address}", self.beginning(self.scheme))
     }
 }
 
 /// What would be right: of the kind that was meant, as far as one was.
 fn examples(text: &str) -> &'static str {
     match text.split_once("://").map(|(scheme, _)| scheme) {
+        Some("tls+rfc2217" | "tls+telnet") => "tls+rfc2217://HOST:PORT",
+        Some("tls+tcp" | "tls+raw" | "tls+socket") => "tls+tcp://HOST:PORT",
+        Some("tls" | "ssl") => "tls+rfc2217://HOST:PORT or tls+tcp://HOST:PORT",
         Some("rfc2217" | "telnet") => "rfc2217://HOST:PORT",
         Some("tcp" | "socket" | "raw") => "tcp://HOST:PORT",
         _ => "rfc2217://HOST:PORT (settings and signals too) or tcp://HOST:PORT (bytes only)",
@@ -118,12 +159,16 @@ mod tests {
             ("rfc2217://moxa:4001", Scheme::Rfc2217),
             ("rfc2217://[::1]:2217", Scheme::Rfc2217),
             ("tcp://10.0.0.7:23", Scheme::Tcp),
+            ("tls+rfc2217://moxa:4001", Scheme::Rfc2217),
+            ("tls+tcp://[::1]:23", Scheme::Tcp),
         ] {
             let address: ForeignAddress = text.parse().unwrap();
             assert_eq!(
                 (address.scheme(), address.to_string()),
                 (scheme, text.to_owned())
             );
+            let is_tls = matches!(address.address(), Address::Tls { .. });
+            assert_eq!(is_tls, text.starts_with("tls+"));
         }
     }
 
@@ -154,6 +199,14 @@ mod tests {
                 "write rfc2217://HOST:PORT",
             ),
             ("socket://moxa:23", "called tcp", "write tcp://HOST:PORT"),
+            (
+                "tls://moxa:23",
+                "over TLS is missing",
+                "write tls+rfc2217://",
+            ),
+            ("tls+tcp://moxa", "port is missing", "write tls+tcp://HOST"),
+            ("tls+telnet://moxa:23", "RFC 2217", "write tls+rfc2217://"),
+            ("tls+tls+tcp://moxa:23", "nothing of that kind", "tcp://"),
             ("http://moxa:23", "nothing of that kind", "(bytes only)"),
         ] {
             let error = text.parse::<ForeignAddress>().unwrap_err().to_string();

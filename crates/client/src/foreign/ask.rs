@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use uartnet_interpreter::{Echoes, Found, Profile, Reply as Matcher};
 use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode, Reply};
 
-use super::{Foreign, ForeignAddress};
+use super::{Foreign, ForeignGateway};
 use crate::{ClientError, Followed, ReadEvent};
 
 /// Asks a board behind a gateway that is not uartnet's.
@@ -26,11 +26,11 @@ impl Asker {
     /// # Errors
     /// [`ClientError::Foreign`].
     pub async fn connect(
-        address: ForeignAddress,
+        gateway: impl Into<ForeignGateway>,
         limit: Duration,
         profile: Profile,
     ) -> Result<Asker, ClientError> {
-        let mut foreign = Foreign::new(address, false, limit);
+        let mut foreign = Foreign::new(gateway, false, limit);
         foreign.next().await?;
         Ok(Asker {
             foreign,

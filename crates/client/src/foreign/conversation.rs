@@ -16,8 +16,8 @@ use uartnet_proto::message::{ErrorCode, Request};
 use uartnet_telnet::access_client::{AccessClient, Told};
 
 use super::controls::{Controls, cannot, error_answer};
-use super::{ForeignAddress, ForeignError, Scheme};
-use crate::{Followed, Stream, TlsOptions};
+use super::{ForeignAddress, ForeignError, ForeignGateway, Scheme};
+use crate::{Followed, Stream};
 
 /// How much is read in one go, in bytes.
 const READ: usize = 16 << 10;
@@ -60,7 +60,7 @@ pub(super) enum Happened {
 impl Conversation {
     /// Connects, agrees on the protocol and learns what the line is. `wanted` is what an earlier connection had set it to.
     pub(super) async fn begin(
-        address: ForeignAddress,
+        ForeignGateway { address, tls }: ForeignGateway,
         limit: Duration,
         wanted: Option<LineSettings>,
     ) -> Result<Conversation, ForeignError> {
@@ -70,13 +70,11 @@ impl Conversation {
             limit,
         };
         let deadline = Instant::now() + limit;
-        let tls = TlsOptions::default();
         let opening = crate::connection::open(address.address(), &tls);
         let stream = match timeout(limit, opening).await {
             Err(_) => return Err(timed_out("no connection")),
             Ok(Err(cause)) => {
-                let address = address.clone();
-                return Err(ForeignError::Unreachable { address, cause });
+                return Err(ForeignError::unreachable(address, cause));
             }
             Ok(Ok((stream, _))) => stream,
         };
@@ -171,8 +169,10 @@ impl Conversation {
         match &mut self.protocol {
             Protocol::Tcp => {
                 let message = format!(
-                    "{}: tcp:// carries bytes only; if the gateway speaks RFC 2217, write rfc2217://",
-                    cannot(&self.address, request)
+                    "{}: {} carries bytes only; if the gateway speaks RFC 2217, write {}",
+                    cannot(&self.address, request),
+                    self.address.beginning(Scheme::Tcp),
+                    self.address.beginning(Scheme::Rfc2217),
                 );
                 let answer = error_answer(ErrorCode::UnknownMessage, message);
                 happened.push_back(Followed::Answer(id, answer));
@@ -255,10 +255,7 @@ impl Conversation {
         };
         tokio::select! {
             biased;
-            result = poll_fn(|cx| self.poll_exchange(cx)) => result.map_err(|cause| ForeignError::Lost {
-                address: self.address.clone(),
-                cause,
-            })?,
+            result = poll_fn(|cx| self.poll_exchange(cx)) => result.map_err(|cause| ForeignError::lost(&self.address, cause))?,
             () = timeout => {}
         }
         self.handle_timeout();

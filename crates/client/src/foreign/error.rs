@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use crate::{ForeignAddress, describe_io};
+use super::Scheme;
+use crate::{ForeignAddress, TlsFailure, describe_io, tls};
 
 /// What can go wrong with a gateway that is not uartnet's.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,8 @@ pub enum ForeignError {
     },
     /// What answers does not speak RFC 2217.
     #[error(
-        "what answers at {address} does not speak RFC 2217; if it carries the bytes of a serial port as they are, write tcp:// instead of rfc2217://"
+        "what answers at {address} does not speak RFC 2217; if it carries the bytes of a serial port as they are, write {} instead of {}",
+        .address.beginning(Scheme::Tcp), .address.beginning(Scheme::Rfc2217)
     )]
     NotSpoken {
         /// Where it is.
@@ -41,6 +43,14 @@ pub enum ForeignError {
         address: ForeignAddress,
         /// What the operating system said.
         cause: io::Error,
+    },
+    /// No TLS came about.
+    #[error("{address}: {cause}")]
+    Tls {
+        /// The gateway.
+        address: ForeignAddress,
+        /// Why.
+        cause: Box<TlsFailure>,
     },
     /// The gateway closed the connection.
     #[error("{address} closed the connection{}", said(.words))]
@@ -55,7 +65,34 @@ pub enum ForeignError {
 impl ForeignError {
     /// Whether connecting again can help.
     pub(super) fn can_pass(&self) -> bool {
-        !matches!(self, ForeignError::NotSpoken { .. })
+        !matches!(
+            self,
+            ForeignError::NotSpoken { .. } | ForeignError::Tls { .. }
+        )
+    }
+
+    /// No connection came about.
+    pub(super) fn unreachable(address: ForeignAddress, cause: io::Error) -> ForeignError {
+        match tls::failure_in(&cause) {
+            Some(cause) => ForeignError::Tls {
+                address,
+                cause: Box::new(cause),
+            },
+            None => ForeignError::Unreachable { address, cause },
+        }
+    }
+
+    /// The connection broke.
+    pub(super) fn lost(address: &ForeignAddress, cause: io::Error) -> ForeignError {
+        let address = address.clone();
+        // In TLS 1.3 a refusal comes when this side has shaken hands already.
+        match tls::refusal(&cause) {
+            Some(cause) => ForeignError::Tls {
+                address,
+                cause: Box::new(cause),
+            },
+            None => ForeignError::Lost { address, cause },
+        }
     }
 }
 

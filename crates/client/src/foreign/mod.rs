@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use uart_iface::LineSettings;
 use uartnet_proto::message::{Answer, Done, Event, Opened, Request};
 
-pub use address::{ForeignAddress, ForeignAddressError, Scheme};
+pub use address::{ForeignAddress, ForeignAddressError, ForeignGateway, Scheme};
 pub use ask::Asker;
 pub use error::ForeignError;
 
@@ -36,7 +36,7 @@ const PIECE: usize = 4096;
 
 /// Follows one port behind a gateway that is not uartnet's.
 pub struct Foreign {
-    address: ForeignAddress,
+    gateway: ForeignGateway,
     /// The address as text, which stands for the port's name.
     name: String,
     reconnect: bool,
@@ -68,10 +68,15 @@ enum Phase {
 impl Foreign {
     /// Begins to connect; connecting and agreeing on the protocol may take `connect_timeout`. Nothing happens until
     /// [`Foreign::next`] is waited for.
-    pub fn new(address: ForeignAddress, reconnect: bool, connect_timeout: Duration) -> Foreign {
+    pub fn new(
+        gateway: impl Into<ForeignGateway>,
+        reconnect: bool,
+        connect_timeout: Duration,
+    ) -> Foreign {
+        let gateway = gateway.into();
         let mut foreign = Foreign {
-            name: address.to_string(),
-            address,
+            name: gateway.address.to_string(),
+            gateway,
             reconnect,
             connect_timeout,
             outbox: BytesMut::new(),
@@ -93,7 +98,7 @@ impl Foreign {
 
     /// Where it is.
     pub fn address(&self) -> &ForeignAddress {
-        &self.address
+        &self.gateway.address
     }
 
     /// The address as text.
@@ -195,7 +200,7 @@ impl Foreign {
                 }
                 Phase::Ended(error) => {
                     let error = error.take().unwrap_or_else(|| ForeignError::Closed {
-                        address: self.address.clone(),
+                        address: self.gateway.address.clone(),
                         words: String::new(),
                     });
                     return Err(error.into());
@@ -227,7 +232,7 @@ impl Foreign {
 
     fn connecting(&self) -> Phase {
         Phase::Connecting(Box::pin(Conversation::begin(
-            self.address.clone(),
+            self.gateway.clone(),
             self.connect_timeout,
             self.wanted,
         )))
@@ -317,7 +322,7 @@ impl Foreign {
 impl fmt::Debug for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Foreign")
-            .field("address", &self.address)
+            .field("address", &self.gateway.address)
             .field("received", &self.received)
             .field("sent", &self.sent)
             .field("outbox", &self.outbox.len())

@@ -27,7 +27,7 @@ use super::connect;
 use crate::cli::Common;
 use crate::exit::{self, Exit, UsageError};
 use crate::sanitize::harmless;
-use crate::{duration, output};
+use crate::{duration, output, trust};
 
 /// How much of an unexpected answer is shown, in characters.
 const SHOWN: usize = 200;
@@ -54,7 +54,7 @@ Examples:
 Put a command with spaces in quotes: each argument is a command of its own. In a file or on stdin each line is one; blank
 lines and lines that begin with # are none, and a backslash at the beginning of a line is taken away: \\# is a command.")]
 pub(crate) struct Ask {
-    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT
+    /// The port; or rfc2217://HOST:PORT, tcp://HOST:PORT (tls+ in front for TLS)
     port: Target,
     /// The commands, without their end of line; none, or `-`: the lines of stdin, each asked as it comes
     command: Vec<OsString>,
@@ -239,7 +239,8 @@ impl Ask {
                 Err(UsageError(problem).into())
             }
             (Target::Foreign(address), Some(profile)) => {
-                let asker = Asker::connect(address.clone(), common.connect_timeout, profile).await;
+                let gateway = trust::foreign(common, address).await?;
+                let asker = Asker::connect(gateway, common.connect_timeout, profile).await;
                 Ok(Board::Foreign(Box::new(asker?)))
             }
         }
