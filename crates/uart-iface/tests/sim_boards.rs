@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use uart_iface::backend::sim::{BOARDS, Board, BoardKind, OptionHelp, Options, Presence};
+use uart_iface::backend::sim::{BOARDS, Board, BoardKind, Doing, OptionHelp, Options, Presence};
 use uart_iface::backend::{BACKENDS, parse_device};
 use uart_iface::{OutputSignals, SpecError};
 
@@ -65,6 +65,7 @@ fn the_next_moment_is_always_ahead() {
         ("interpreter", ""),
         ("noisy", "every=5ms&rate=500"),
         ("flaky", "up=20ms&down=10ms&jitter=50"),
+        ("flaky", "up=20ms&down=10ms&fault=any&refuse=1&deaf=5ms"),
         ("flood", "rate=3kB/s"),
         ("flood", ""),
     ] {
@@ -238,6 +239,14 @@ fn specs_are_refused_with_what_would_be_right() {
             "sim:flaky has no option \"prompt\"",
         ),
         ("sim:flaky?up=1ms", "up is a time from 10ms to 1h"),
+        (
+            "sim:flaky?fault=fire",
+            "fault is unplug, read, write or any",
+        ),
+        (
+            "sim:flaky?refuse=101",
+            "refuse is a whole number from 0 to 100",
+        ),
         ("sim:noisy?rate=1001", "a whole number from 0 to 1000"),
         ("sim:flood?rate=2MB", "a rate such as 2MB/s"),
         ("sim:flood?bytes=0", "a size such as 64KiB"),
@@ -576,6 +585,67 @@ fn jitter_changes_each_time_within_its_bounds() {
     ups.sort_unstable();
     ups.dedup();
     assert!(ups.len() > 20, "{ups:?}");
+}
+
+#[test]
+fn a_fault_waits_for_who_runs_into_it_and_then_the_plug_is_refused_and_the_board_deaf() {
+    let start = Instant::now();
+    let at = |ms: u32| start + ms * MS;
+    for (fault, runs_into, other) in [
+        ("read", Doing::Read, Doing::Write),
+        ("write", Doing::Write, Doing::Read),
+    ] {
+        let options = format!("of=echo&up=1s&fault={fault}&refuse=2&deaf=100ms");
+        let mut board = build("flaky", &options);
+        // How often it refuses, and then it is open.
+        let opens = |board: &mut dyn Board, ms| {
+            board.presence(at(ms));
+            let tries = std::iter::repeat_with(|| board.fails(at(ms), Doing::Open));
+            tries.take_while(|refused| *refused).count()
+        };
+        let here = |until| Presence::Here {
+            until: Some(at(until)),
+        };
+        assert_eq!(opens(&mut *board, 50), 2);
+        assert_eq!(board.input_room(), 0);
+        assert_eq!(board.poll_timeout(), Some(at(150)));
+        assert_eq!(board.presence(at(150)), here(1050));
+        assert!(board.input_room() > 0);
+        board.handle_input(at(150), b"kept");
+        assert!(!board.fails(at(1049), runs_into));
+        // It is due, but there is nothing to wait for any more.
+        assert_eq!(board.presence(at(5000)), Presence::Here { until: None });
+        assert!(!board.fails(at(5000), other));
+        assert!(board.fails(at(5000), runs_into), "{fault}");
+        assert!(!board.fails(at(5000), runs_into), "once");
+        // However long it takes, it is there for a while when it is open.
+        assert_eq!(opens(&mut *board, 9000), 2);
+        assert_eq!(board.input_room(), 0);
+        assert_eq!(said(&mut *board, at(9000)), "kept");
+        assert_eq!(board.presence(at(9001)), here(10_000));
+    }
+}
+
+#[test]
+fn any_fault_comes_sooner_or_later() {
+    let start = Instant::now();
+    let mut board = build("flaky", "up=1s&down=100ms&fault=any&seed=3");
+    let mut met = [0; 3];
+    let mut now = start;
+    for _ in 0..100 {
+        match board.presence(now) {
+            Presence::Here { until: Some(until) } => now = until,
+            Presence::Away { until } => {
+                met[0] += 1;
+                now = until;
+            }
+            Presence::Here { until: None } => {
+                met[1] += usize::from(board.fails(now, Doing::Read));
+                met[2] += usize::from(board.fails(now, Doing::Write));
+            }
+        }
+    }
+    assert!(met.iter().all(|count| *count > 5), "{met:?}");
 }
 
 // --- flood

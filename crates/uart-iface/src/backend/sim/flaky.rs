@@ -1,15 +1,19 @@
 //! `sim:flaky`: another simulated board on a bad plug. It is there for a while, vanishes for a while, and comes back
-//! having lost its power.
+//! having lost its power; or a read or a write fails, and it goes on as it was. It may refuse to be opened a few times, and
+//! be deaf for a while when it was.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::random::Random;
-use super::{BOARDS, Board, BoardKind, OptionHelp, Options, Presence, unknown_board};
+use super::{BOARDS, Board, BoardKind, Doing, OptionHelp, Options, Presence, unknown_board};
 use crate::{OutputSignals, SpecError};
 
 /// How long a time may be.
 const RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
+/// How long it may be deaf.
+const DEAF: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
 /// The entry in the list of boards.
 #[derive(Debug)]
@@ -45,16 +49,34 @@ impl BoardKind for Kind {
                 meaning: "how long it is away",
             },
             OptionHelp {
+                name: "fault",
+                values: "unplug|read|write|any",
+                default: "unplug",
+                meaning: "how the time it is there ends: it vanishes, or a read or a write fails; any: one of them, at random",
+            },
+            OptionHelp {
+                name: "refuse",
+                values: "0 to 100",
+                default: "0",
+                meaning: "how often it refuses to be opened when it is there (again)",
+            },
+            OptionHelp {
+                name: "deaf",
+                values: "0s to 1h",
+                default: "0s",
+                meaning: "how long it takes no byte when it was opened",
+            },
+            OptionHelp {
                 name: "jitter",
                 values: "0 to 90",
                 default: "0",
-                meaning: "by how many per cent each time is shorter or longer, at random",
+                meaning: "by how many per cent the times up and down are shorter or longer, at random",
             },
             OptionHelp {
                 name: "seed",
                 values: "0 to 4294967295",
                 default: "0",
-                meaning: "where the jitter comes from",
+                meaning: "where what is random comes from",
             },
         ]
     }
@@ -68,7 +90,18 @@ impl BoardKind for Kind {
             Some(_) => return Err(options.refuse("a flaky board cannot be flaky once more")),
             None => return Err(options.refuse(unknown_board(&of))),
         };
+        let faults = options.take("fault", "unplug, read, write or any", |value| match value {
+            "unplug" => Some(Faults::Always(Fault::Unplug)),
+            "read" => Some(Faults::Always(Fault::Read)),
+            "write" => Some(Faults::Always(Fault::Write)),
+            "any" => Some(Faults::Any),
+            _ => None,
+        })?;
+        let refuse = options.number("refuse", 0, 0..=100)?;
         Ok(Box::new(Flaky {
+            faults: faults.unwrap_or(Faults::Always(Fault::Unplug)),
+            refuse,
+            deaf: options.duration("deaf", Duration::ZERO, DEAF)?,
             up: options.duration("up", Duration::from_secs(5), RANGE)?,
             down: options.duration("down", Duration::from_secs(1), RANGE)?,
             // The range is far below that of u32.
@@ -76,10 +109,30 @@ impl BoardKind for Kind {
             random: Random::new(options.seed()?, 1),
             board: kind.build(options)?,
             here: true,
+            fault: Fault::Unplug,
+            refusals: 0,
+            hears_from: None,
             until: None,
             seen: None,
         }))
     }
+}
+
+/// How the time ends in which it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It vanishes.
+    Unplug,
+    /// A read fails. It is there all the same, and has what was not read.
+    Read,
+    /// A write fails, and so on.
+    Write,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Faults {
+    Always(Fault),
+    Any,
 }
 
 #[derive(Debug)]
@@ -90,8 +143,17 @@ struct Flaky {
     /// Per cent.
     jitter: u32,
     random: Random,
+    faults: Faults,
+    refuse: u64,
+    deaf: Duration,
     here: bool,
-    /// When it vanishes or comes back. `None` before its first moment.
+    /// How the time that runs will end, if it is here.
+    fault: Fault,
+    /// How often it will still refuse to be opened.
+    refusals: u64,
+    /// When it is no longer deaf.
+    hears_from: Option<Instant>,
+    /// When it vanishes, fails or comes back. `None` before its first moment.
     until: Option<Instant>,
     /// When it was last asked whether it is there.
     seen: Option<Instant>,
@@ -104,15 +166,39 @@ impl Flaky {
         let percent = 100 - self.jitter + self.random.below(2 * self.jitter + 1);
         time * percent / 100
     }
+
+    /// It is there from now on; gives until when.
+    fn begin(&mut self, now: Instant) -> Instant {
+        self.here = true;
+        self.refusals = self.refuse;
+        self.fault = match self.faults {
+            Faults::Always(fault) => fault,
+            Faults::Any => match self.random.below(3) {
+                0 => Fault::Unplug,
+                1 => Fault::Read,
+                _ => Fault::Write,
+            },
+        };
+        now + self.lasts()
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.hears_from > self.seen
+    }
 }
 
 impl Board for Flaky {
     fn input_room(&self) -> usize {
+        if self.is_deaf() {
+            return 0;
+        }
         self.board.input_room()
     }
 
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
-        self.board.handle_input(now, bytes);
+        if !self.is_deaf() {
+            self.board.handle_input(now, bytes);
+        }
     }
 
     fn handle_outputs(&mut self, now: Instant, outputs: OutputSignals) {
@@ -132,7 +218,8 @@ impl Board for Flaky {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.board.poll_timeout()
+        let hears = self.hears_from.filter(|_| self.is_deaf());
+        self.board.poll_timeout().into_iter().chain(hears).min()
     }
 
     /// It is always seen to vanish, however late it is asked: when it has been away and back since it was last asked,
@@ -140,27 +227,56 @@ impl Board for Flaky {
     fn presence(&mut self, now: Instant) -> Presence {
         let mut until = match self.until {
             Some(until) => until,
-            None => now + self.lasts(),
+            None => self.begin(now),
         };
         let seen = self.seen.replace(now).unwrap_or(now);
         let was_here = self.here;
-        while until <= now {
-            self.here = !self.here;
+        while until <= now && !(self.here && self.fault != Fault::Unplug) {
             if self.here {
+                self.here = false;
+                until += self.lasts();
+            } else {
                 // It starts when its power is back; but its time never runs backwards.
                 self.board.handle_power_cycle(until.max(seen));
+                until = self.begin(until);
             }
-            until += self.lasts();
             if was_here {
                 break;
             }
         }
         self.until = Some(until);
         if self.here {
-            Presence::Here { until: Some(until) }
+            // A fault that is due waits for who runs into it.
+            let until = Some(until).filter(|until| *until > now);
+            Presence::Here { until }
         } else {
             Presence::Away { until }
         }
+    }
+
+    fn fails(&mut self, now: Instant, doing: Doing) -> bool {
+        let fault = match doing {
+            Doing::Open if self.refusals > 0 => {
+                self.refusals -= 1;
+                return true;
+            }
+            Doing::Open => {
+                self.hears_from = Some(now + self.deaf);
+                // However long nobody had it open, it works for a while.
+                if self.fault != Fault::Unplug {
+                    self.until = Some(now + self.lasts());
+                }
+                return false;
+            }
+            Doing::Read => Fault::Read,
+            Doing::Write => Fault::Write,
+        };
+        let is_due = self.here && self.until.is_some_and(|until| until <= now);
+        if !is_due || self.fault != fault {
+            return false;
+        }
+        self.until = Some(self.begin(now));
+        true
     }
 
     fn prompt(&self) -> Option<&str> {

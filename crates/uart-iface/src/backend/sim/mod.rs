@@ -26,6 +26,8 @@ pub(crate) use options::did_you_mean;
 pub use options::{OptionHelp, Options};
 pub(crate) use pacer::Pacer;
 
+use rustix::io::Errno;
+
 use crate::backend::{Backend, Device};
 use crate::{LineSettings, OpenError, OutputSignals, Port, SpecError};
 
@@ -99,6 +101,12 @@ pub trait Board: fmt::Debug {
         Presence::Here { until: None }
     }
 
+    /// Whether this fails at `now`, with an I/O error, although the board is there; asked each time it is done. The default:
+    /// never.
+    fn fails(&mut self, _now: Instant, _doing: Doing) -> bool {
+        false
+    }
+
     /// The prompt of its interpreter, if it has one that is always printed.
     fn prompt(&self) -> Option<&str> {
         None
@@ -123,6 +131,17 @@ pub enum Presence {
         /// When it will be back.
         until: Instant,
     },
+}
+
+/// What can fail at a board that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Opening a port to it.
+    Open,
+    /// Reading from it.
+    Read,
+    /// Writing to it.
+    Write,
 }
 
 /// How fast bytes travel between a simulated board and the port.
@@ -169,6 +188,7 @@ impl Backend for Sim {
             "sim:echo",
             "sim:noisy?rate=10",
             "sim:flaky?up=2s&down=500ms",
+            "sim:flaky?fault=any&seed=3",
             "sim:flood?rate=2MB/s&bytes=64MiB",
             "sim:modbus?address=17",
         ]
@@ -231,9 +251,17 @@ impl Device for SimDevice {
                 pid: Some(std::process::id()),
             });
         }
-        if let Presence::Away { .. } = self.board.borrow_mut().presence(Alarm::now()) {
+        let now = Alarm::now();
+        if let Presence::Away { .. } = self.board.borrow_mut().presence(now) {
             return Err(OpenError::NotFound {
                 spec: self.spec.clone(),
+            });
+        }
+        if self.board.borrow_mut().fails(now, Doing::Open) {
+            return Err(OpenError::Io {
+                spec: self.spec.clone(),
+                doing: "open",
+                source: Errno::IO.into(),
             });
         }
         let spec = self.spec.clone();

@@ -4,9 +4,10 @@
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio::task::coop;
 
-use super::{Alarm, Pace, Pacer, Presence, SharedBoard};
+use super::{Alarm, Doing, Pace, Pacer, Presence, SharedBoard};
 use crate::{
     ErrorCounters, FlowControl, InputSignals, LineSettings, OutputChange, OutputSignals, Port,
     PortError, PortStatus, Purge,
@@ -106,6 +107,18 @@ impl SimPort {
         Ok(())
     }
 
+    /// An error of the board's, if it is due.
+    fn try_to(&self, doing: Doing, name: &'static str) -> Result<(), PortError> {
+        if !self.board.borrow_mut().fails(self.now, doing) {
+            return Ok(());
+        }
+        Err(PortError::Io {
+            device: self.spec.clone(),
+            doing: name,
+            source: Errno::IO.into(),
+        })
+    }
+
     /// Puts what the board has to say on the wire, as far as the wire has room.
     fn fetch(&mut self) {
         let mut out = Vec::new();
@@ -201,6 +214,7 @@ impl Port for SimPort {
         let coop = ready!(coop::poll_proceed(cx));
         loop {
             self.look()?;
+            self.try_to(Doing::Read, "read")?;
             let count = self.read(buf);
             if count > 0 {
                 coop.made_progress();
@@ -218,6 +232,7 @@ impl Port for SimPort {
         let coop = ready!(coop::poll_proceed(cx));
         loop {
             self.look()?;
+            self.try_to(Doing::Write, "write")?;
             let count = self.write(bytes);
             if count > 0 {
                 coop.made_progress();
