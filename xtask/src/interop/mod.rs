@@ -2,6 +2,7 @@
 //! what it needs, and stops only what it started.
 
 mod asciinema;
+mod certificates;
 mod esptool;
 mod firmware;
 mod full_disk;
@@ -79,6 +80,7 @@ const CASES: &[Case] = &[
     telnet_clients::GENSIOT,
     pipes::CASE,
     openssl::CASE,
+    certificates::CASE,
     lrzsz::CASE,
     modbus::CASE,
     ser2net::CASE,

@@ -13,14 +13,13 @@ use crate::run::shown;
 pub(super) const CASE: Case = Case {
     name: "openssl",
     what: "openssl s_client over TLS 1.2 and 1.3, socat as a tunnel; another authority, another name and TLS 1.1 are refused",
-    needs: &[
-        Need::Debian {
-            package: "openssl",
-            proof: Proof::File("/usr/bin/openssl"),
-        },
-        SOCAT,
-    ],
+    needs: &[OPENSSL, SOCAT],
     run,
+};
+
+pub(super) const OPENSSL: Need = Need::Debian {
+    package: "openssl",
+    proof: Proof::File("/usr/bin/openssl"),
 };
 
 const CONFIG: &str = "[gateway]\naudit = \"stderr\"\n\
