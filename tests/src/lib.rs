@@ -34,7 +34,7 @@ pub use rustix::process::Signal;
 pub use session::Session;
 pub use telemetry::wait_telemetry;
 pub use terminal::{Terminal, Tty, make_raw, open_board, read_exactly};
-pub use tls::{Authority, Keys, Says, TlsPeer};
+pub use tls::{Authority, Keys, Says, TlsPeer, certificates};
 pub use typist::Typist;
 pub use uart::{uart, uart_command, uartd, uartd_command};
 

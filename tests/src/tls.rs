@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -12,9 +12,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
     date_time_ymd,
 };
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned};
 use tempfile::TempDir;
 
 use crate::{DEADLINE, Daemon, uartd_command};
@@ -119,11 +122,26 @@ impl Keys {
         address: SocketAddr,
         own: Option<(PathBuf, PathBuf)>,
     ) -> std::io::Result<TlsPeer> {
-        let socket = TcpStream::connect(address)?;
-        socket.set_read_timeout(Some(DEADLINE))?;
-        socket.set_write_timeout(Some(DEADLINE))?;
-        socket.set_nodelay(true)?;
-        shake_hands(self.connection(own), socket)
+        shake_hands(self.connection(own), dial(address)?)
+    }
+
+    /// A TLS connection of somebody who shows these certificates, whatever they are, and signs with the key in this file,
+    /// whosever it is.
+    ///
+    /// # Errors
+    /// What was said in the handshake.
+    ///
+    /// # Panics
+    /// There is no key.
+    pub fn try_connect_showing(
+        &self,
+        address: SocketAddr,
+        chain: Vec<Vec<u8>>,
+        key: PathBuf,
+    ) -> std::io::Result<TlsPeer> {
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        let connection = self.connection_showing(Some((chain, key)));
+        shake_hands(connection, dial(address)?)
     }
 
     /// TLS over this connection.
@@ -164,6 +182,17 @@ impl Keys {
 
     /// A client that knows the gateway of this folder, with the certificate and the key in these files.
     fn connection(&self, own: Option<(PathBuf, PathBuf)>) -> ClientConnection {
+        self.connection_showing(own.map(|(certificate, key)| {
+            let chain = CertificateDer::pem_file_iter(certificate).expect("certificates");
+            let chain = chain.map(|it| it.expect("a certificate"));
+            (chain.collect(), key)
+        }))
+    }
+
+    fn connection_showing(
+        &self,
+        own: Option<(Vec<CertificateDer<'static>>, PathBuf)>,
+    ) -> ClientConnection {
         let mut roots = RootCertStore::empty();
         let file = self.path("certificate.pem");
         let certificate = CertificateDer::from_pem_file(file).expect("a certificate");
@@ -175,16 +204,48 @@ impl Keys {
             .with_root_certificates(roots);
         let config = match own {
             None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let chain = CertificateDer::pem_file_iter(certificate).expect("certificates");
-                let chain = chain.map(|it| it.expect("a certificate")).collect();
+            Some((chain, key)) => {
                 let key = PrivateKeyDer::from_pem_file(key).expect("a key");
-                builder.with_client_auth_cert(chain, key).expect("a pair")
+                let key = any_supported_type(&key).expect("a key");
+                let own = CertifiedKey::new(chain, key);
+                builder.with_client_cert_resolver(Arc::new(Shows(Arc::new(own))))
             }
         };
         let name = ServerName::try_from("localhost").expect("a name");
         ClientConnection::new(Arc::new(config), name).expect("a connection")
     }
+}
+
+/// The certificates in a PEM file, as DER.
+///
+/// # Panics
+/// There is none.
+pub fn certificates(file: &Path) -> Vec<Vec<u8>> {
+    let found = CertificateDer::pem_file_iter(file).expect("certificates");
+    let found = found.map(|it| it.expect("a certificate").to_vec());
+    found.collect()
+}
+
+/// Shows one certificate to whoever asks, whether it fits or not.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    socket.set_write_timeout(Some(DEADLINE))?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 /// An authority that is not made by `uartd`, as an organisation has one: it signs what it is told to.

@@ -85,15 +85,20 @@ impl Bench {
     /// What a TLS client meets that comes with this certificate, or none. In TLS 1.3 it is told only when it reads.
     fn refused(&self, address: SocketAddr, own: Option<PathBuf>) -> String {
         let own = own.map(|file| (file.clone(), file));
-        match self.keys.try_connect(address, own) {
-            Err(error) => error.to_string(),
-            Ok(mut peer) => {
-                // It may well talk before it knows.
-                peer.try_send(ASKED).ok();
-                let error = peer.try_read().unwrap_err();
-                assert_ne!(error.kind(), ErrorKind::WouldBlock, "nothing was said");
-                error.to_string()
-            }
+        told(self.keys.try_connect(address, own))
+    }
+}
+
+/// What somebody is told who is not let in.
+fn told(connected: std::io::Result<TlsPeer>) -> String {
+    match connected {
+        Err(error) => error.to_string(),
+        Ok(mut peer) => {
+            // It may well talk before it knows.
+            peer.try_send(ASKED).ok();
+            let error = peer.try_read().unwrap_err();
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "nothing was said");
+            error.to_string()
         }
     }
 }
@@ -672,4 +677,52 @@ fn our_client_speaks_raw_and_rfc2217_over_tls() {
         "{}",
         watching.said()
     );
+}
+
+#[test]
+fn a_certificate_without_its_key_or_that_is_none_lets_nobody_in_and_costs_nobody_anything() {
+    let bench = Bench::new();
+    let ci = bench.client("ci", &["--access", "write"]);
+    bench.client("stranger", &[]);
+    let daemon = bench.start(&format!("{}{ci}", bench.listener("raw", "")));
+    let at = daemon.address();
+    let mut inside = bench.connect(at, "ci").unwrap();
+    let certificate = uartnet_tests::certificates(&bench.pem("ci")).remove(0);
+    let shows = |chain: Vec<Vec<u8>>, key: &str| {
+        told(bench.keys.try_connect_showing(at, chain, bench.pem(key)))
+    };
+    // A certificate is no secret: whoever has seen one has not its key.
+    let copied = shows(vec![certificate.clone()], "stranger");
+    assert!(copied.contains("DecryptError"), "{copied}");
+    for (chain, alert) in [
+        (vec![], "CertificateRequired"),
+        (vec![b"nothing of the kind".to_vec()], "BadCertificate"),
+        (vec![vec![0x30; 60_000]], "BadCertificate"),
+        (
+            vec![certificate[..certificate.len() - 1].to_vec()],
+            "BadCertificate",
+        ),
+        // Many, which all are to be searched for who signed whom.
+        (vec![certificate.clone(); 30], ""),
+    ] {
+        let count = chain.len();
+        let said = shows(chain, "stranger");
+        assert!(
+            said.contains(alert),
+            "{count} certificates: {alert}: {said}"
+        );
+    }
+    // Each bit of it is signed, or the signature itself.
+    for at in (0..certificate.len()).step_by(7) {
+        let mut damaged = certificate.clone();
+        damaged[at] ^= 1;
+        let said = shows(vec![damaged], "ci");
+        assert!(said.contains("alert"), "byte {at}: {said}");
+    }
+    inside.send(ASKED);
+    hears(&mut inside, ANSWERED);
+    let log = daemon.log();
+    assert!(log.contains("shown without its key"), "{log}");
+    assert_eq!(log.matches("\"admitted\"").count(), 1, "{log}");
+    assert!(!log.contains("panicked"), "{log}");
 }

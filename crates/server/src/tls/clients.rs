@@ -161,6 +161,9 @@ pub(super) fn described(error: &CertificateError) -> impl fmt::Display {
         CertificateError::UnknownIssuer => {
             "no authority of this listener (client_ca) has signed the certificate".to_owned()
         }
+        // What an authority has not signed was told above, so it is the handshake that has a wrong one.
+        CertificateError::BadSignature => "the certificate was shown without its key".to_owned(),
+        CertificateError::BadEncoding => "what was shown as a certificate is none".to_owned(),
         error => format!("the certificate is not accepted: {error}"),
     }
 }
