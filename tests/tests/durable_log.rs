@@ -333,17 +333,7 @@ fn a_full_disk_stops_nobody_and_its_price_is_told() {
         let file = folder.path().join("uartd.toml");
         let flood = "sim:flood?rate=500kB/s&bytes=1000000";
         fs::write(&file, config(folder.path(), flood, history, &logs)).expect("written");
-        // A limit on the size of files that this process may write (in units of 512 bytes) is a full disk that needs no
-        // mount: the write that crosses it is cut short, and the next one fails.
-        let mut shell = Command::new("sh");
-        shell
-            .args([
-                "-c",
-                "trap '' XFSZ; ulimit -S -f 200; exec \"$0\" --config \"$1\"",
-            ])
-            .arg(&binaries().expect("the binaries").uartd)
-            .arg(&file);
-        let mut daemon = Daemon::run(&mut shell, 1).expect("up");
+        let mut daemon = start_with_little_room(&file);
         daemon.wait_log("the log cannot be written").expect("told");
         let full = wait_for(&daemon, "the flood goes on", |info| {
             info["history_end"] == 1_000_000
@@ -372,6 +362,93 @@ fn a_full_disk_stops_nobody_and_its_price_is_told() {
             .filter(|record| record["event"]["event"] == "trouble");
         assert_eq!(trouble.count(), 1);
     }
+}
+
+/// What is counted of a log is what is in its files, and what they say is missing, also after the disk was full for so long
+/// that more happened than is remembered.
+#[test]
+fn every_counter_of_a_log_is_what_is_in_its_files() {
+    const TOTAL: u64 = 3 << 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let logs = ["path = \"DIR/b.log\"\nwhat = \"all\"\nsync = \"never\"\nrotate_size = \"1GiB\""];
+    let file = folder.path().join("uartd.toml");
+    let board = "sim:echo";
+    fs::write(&file, config(folder.path(), board, "16KiB", &logs)).expect("written");
+    let mut daemon = start_with_little_room(&file);
+    let mut session = Session::open(daemon.address());
+    session.request(json!({"open": "board0", "mode": "write"}));
+    let line = format!("{}\n", "x".repeat(1023));
+    let mut offset = 0;
+    while offset < TOTAL {
+        session.write(offset, &line);
+        session.read_until("\n");
+        offset += line.len() as u64;
+    }
+    wait_for(
+        &daemon,
+        "a write fails, and what is behind is counted",
+        |info| {
+            let count = |name: &str| info["counters"][name].as_u64().expect("a number");
+            // Read while the disk is full; it may take a little more now and then.
+            let in_log = say(&daemon, &["log", "board0", "--raw"]).len() as u64;
+            count("log_write_errors") > 0
+                && count("log_lag") + count("log_lost_bytes") == TOTAL - in_log
+        },
+    );
+
+    lift_limit(daemon.process().id());
+    let read = || fs::read_to_string(folder.path().join("b.log")).expect("the log");
+    let after = wait_for(&daemon, "all is written and counted", |info| {
+        let (counters, text) = (&info["counters"], read());
+        counters["log_lag"] == 0
+            && counters["log_records"] == text.lines().count()
+            && counters["log_bytes"] == text.len()
+    });
+    let counters = &after["counters"];
+    let text = read();
+    let events = |kind: &str| -> Vec<Value> {
+        let named = format!("{{\"event\":\"{kind}\"");
+        let found = text
+            .lines()
+            .filter_map(|line| line.find(&named).map(|at| &line[at..]));
+        found
+            .map(|event| serde_json::from_str(event).expect("JSON"))
+            .collect()
+    };
+    let sum = |kind: &str, count: fn(&Value) -> Option<u64>| -> u64 {
+        let events = events(kind);
+        events
+            .iter()
+            .map(|event| count(event).expect("a number"))
+            .sum()
+    };
+    let missing = sum("gap", |gap| {
+        Some(gap["to"].as_u64()? - gap["from"].as_u64()?)
+    });
+    let missed = sum("missed", |missed| missed["records"].as_u64());
+    assert!(missing > 0 && missed > 0, "{counters}");
+    assert_eq!(counters["log_lost_bytes"], missing, "{counters}");
+    assert_eq!(counters["log_lost_records"], missed, "{counters}");
+    let errors = daemon.log().matches("the log cannot be written").count() as u64;
+    assert!(
+        counters["log_write_errors"].as_u64() >= Some(errors),
+        "{counters}"
+    );
+}
+
+/// A daemon whose files can have 100 KiB.
+fn start_with_little_room(file: &Path) -> Daemon {
+    // A limit on the size of files that this process may write (in units of 512 bytes) is a full disk that needs no
+    // mount: the write that crosses it is cut short, and the next one fails.
+    let mut shell = Command::new("sh");
+    shell
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -S -f 200; exec \"$0\" --config \"$1\"",
+        ])
+        .arg(&binaries().expect("the binaries").uartd)
+        .arg(file);
+    Daemon::run(&mut shell, 1).expect("up")
 }
 
 /// Files may be as long as they like again.

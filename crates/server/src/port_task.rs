@@ -630,4 +630,6 @@ impl Alarm {
 #[cfg(test)]
 mod battery;
 #[cfg(test)]
+mod driver_errors;
+#[cfg(test)]
 mod tests;

@@ -283,6 +283,8 @@ impl Writer {
             }
         }
         step.bytes.extend(self.head(now));
+        // Of text it is a record as any other.
+        step.records += u64::from(self.config.format == LogFormat::Text);
         Ok(())
     }
 

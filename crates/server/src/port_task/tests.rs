@@ -235,6 +235,10 @@ pub(super) fn handle_with(hub: HubConfig) -> Rc<PortHandle> {
 }
 
 fn handle_of(device: &str, hub: HubConfig) -> Rc<PortHandle> {
+    gateway_of(device, hub).ports()[0].clone()
+}
+
+pub(super) fn gateway_of(device: &str, hub: HubConfig) -> Gateway {
     let port = PortConfig {
         name: "board0".parse().unwrap(),
         device: DeviceSpec::parse(device).unwrap(),
@@ -248,7 +252,7 @@ fn handle_of(device: &str, hub: HubConfig) -> Rc<PortHandle> {
         listeners: Vec::new(),
         holders: Default::default(),
     };
-    Gateway::new(&config, Epoch(1), Instant::now()).ports()[0].clone()
+    Gateway::new(&config, Epoch(1), Instant::now())
 }
 
 /// A client that waits for notices.

@@ -1,4 +1,5 @@
-//! Every counter that docs/wire.md names is told, and moves when what it counts happens.
+//! Every counter that docs/wire.md names is told, and moves by what happened. Those of the gateway as a whole need
+//! sockets: `tests/tests/counted.rs` has them.
 
 use std::any::Any;
 use std::time::Duration;
@@ -21,7 +22,7 @@ fn documented() -> Vec<(String, bool)> {
     rows.collect()
 }
 
-/// Those that the driver and logs count; `info.rs` tests that each is told under its name.
+/// Those that the driver counts (`port_task/driver_errors.rs`) and logs do (`tests/tests/durable_log.rs`).
 fn is_counted_elsewhere(name: &str) -> bool {
     let of_driver = ["errors", "overruns", "breaks"];
     name.starts_with("log_") || of_driver.iter().any(|ending| name.ends_with(ending))
@@ -81,67 +82,83 @@ fn lagging(world: &World, on_lag: &str) -> Client {
     client
 }
 
-/// Makes what a counter counts happen once; what it gives stays as long as it is looked at.
-fn happen(name: &str, world: &mut World) -> Box<dyn Any> {
+/// Makes what a counter counts happen, and says by how much it should have moved; what it gives stays as long as it is
+/// looked at.
+fn happen(name: &str, world: &mut World) -> (u64, Box<dyn Any>) {
+    let nobody: Box<dyn Any> = Box::new(());
     match name {
-        "bytes_read" => world.board_says("up"),
+        "bytes_read" => {
+            world.board_says("up");
+            (2, nobody)
+        }
         "bytes_written" => {
             let client = session(world, &[OPEN, "0:abc"]);
             assert_eq!(world.board_heard(), "abc");
-            return Box::new(client);
+            (3, Box::new(client))
         }
-        "write_queue" => return Box::new(session(world, &[OPEN, "0:abc"])),
+        "write_queue" => (3, Box::new(session(world, &[OPEN, "0:abc"]))),
         "bytes_write_lost" => {
             let client = session(world, &[OPEN, "0:abc"]);
             world.vanish("unplugged");
-            return Box::new(client);
+            (3, Box::new(client))
         }
-        "device_losses" => world.vanish("unplugged"),
+        "device_losses" => {
+            world.vanish("unplugged");
+            (1, nobody)
+        }
         "device_returns" => {
             world.vanish("unplugged");
             world.appear();
+            (1, nobody)
         }
-        "gaps" | "gap_bytes" => return Box::new(lagging(world, "gap")),
-        "cuts" => return Box::new(lagging(world, "disconnect")),
-        "readers" => return Box::new(session(world, &[r#"{"open":"board0"}"#])),
+        "gaps" => (1, Box::new(lagging(world, "gap"))),
+        // What was said and is no longer in the history.
+        "gap_bytes" => (4 * 2048 - 4096, Box::new(lagging(world, "gap"))),
+        "cuts" => (1, Box::new(lagging(world, "disconnect"))),
+        "readers" => (1, Box::new(session(world, &[r#"{"open":"board0"}"#]))),
         "asks_replied" => {
             let mut client = asked(world);
             world.board_says("OFF\r\n");
             client.hears(world);
+            (1, nobody)
         }
         "asks_board_error" => {
             let mut client = asked(world);
             world.board_says("ERR 1 no\r\n");
             client.hears(world);
+            (1, nobody)
         }
         "asks_timed_out" => {
             let client = asked(world);
             world.pass(Duration::from_secs(2));
-            return Box::new(client);
+            (1, Box::new(client))
         }
         "asks_failed" | "asks_device_lost" => {
             let client = asked(world);
             world.vanish("unplugged");
-            return Box::new(client);
+            (1, Box::new(client))
         }
         "asks_refused" => {
             world.vanish("unplugged");
-            drop(session(world, &[ASK]));
+            drop(session(world, &[ASK, ASK]));
+            (2, nobody)
         }
         "asks_too_big" => {
             let client = asked(world);
             world.board_says([b'x'; 100]);
-            return Box::new(client);
+            (1, Box::new(client))
         }
-        "asks_cancelled" => drop(asked(world)),
-        "asks_queued" => return Box::new(session(world, &[ASK])),
+        "asks_cancelled" => {
+            drop(asked(world));
+            (1, nobody)
+        }
+        "asks_queued" => (3, Box::new(session(world, &[ASK, ASK, ASK]))),
         other => panic!("nobody has said how {other} moves"),
     }
-    Box::new(())
 }
 
 #[test]
-fn every_counter_of_a_port_moves_when_what_it_counts_happens() {
+fn every_counter_of_a_port_moves_by_what_happened() {
     let names = documented();
     assert!(names.len() > 30, "{names:?}");
     for (name, _) in names
@@ -154,14 +171,15 @@ fn every_counter_of_a_port_moves_when_what_it_counts_happens() {
         };
         let mut world = World::new(config);
         let before = counters(&world, r#"{"info":"board0"}"#);
-        let happened = happen(name, &mut world);
+        let (by, happened) = happen(name, &mut world);
         let after = counters(&world, r#"{"info":"board0"}"#);
         let count = |counters: &Value| {
             let count = counters[name].as_u64();
             count.unwrap_or_else(|| panic!("{name} is not told: {counters}"))
         };
-        assert!(
-            count(&after) > count(&before),
+        assert_eq!(
+            count(&after) - count(&before),
+            by,
             "{name}: {before} became {after}"
         );
         // Whatever happened, the sum is right.
