@@ -79,7 +79,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "audit",
-        what: "licences of what is depended on; not known vulnerabilities",
+        what: "licences of what is depended on; known vulnerabilities are NOT looked for",
         command: || cargo(&["xtask", "audit", "--no-advisories"]),
     },
     Step {

@@ -85,20 +85,23 @@ pub(crate) fn audit(options: &Options) -> Result<()> {
     advisories(options)
 }
 
-/// For the machine we are on: what is built for others may not even be downloaded.
-fn metadata() -> Result<Metadata> {
+/// The machine we are on: what is built for others may not even be downloaded.
+fn host() -> Result<String> {
     let compiler = output(Command::new("rustc").arg("-vV"))?;
     let host = compiler
         .lines()
         .find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("rustc -vV names no host")?;
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
+
+fn metadata() -> Result<Metadata> {
     let told = output(&mut cargo(&[
         "metadata",
         "--format-version=1",
         "--locked",
         "--offline",
         "--filter-platform",
-        host,
+        &host()?,
     ]))?;
     serde_json::from_str(&told).context("cargo metadata")
 }
@@ -155,7 +158,11 @@ fn advisories(options: &Options) -> Result<()> {
             command.arg(folder);
             command
         }
-        None if has("deny") => cargo(&["deny", "--offline", "check", "advisories"]),
+        None if has("deny") => {
+            let mut command = cargo(&["deny", "--offline", "--target"]);
+            command.arg(host()?).args(["check", "advisories"]);
+            command
+        }
         None if has("audit") => cargo(&["audit", "--no-fetch", "--stale"]),
         _ => bail!(
             "known vulnerabilities were NOT looked for: install cargo-deny (or cargo-audit, which --database needs) \
