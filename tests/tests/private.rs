@@ -50,12 +50,16 @@ fn nothing_that_is_written_is_for_others() {
     let programs = binaries().unwrap();
 
     let mut create = generous(&programs.uartd);
+    let token = home.join("ci.token");
     create
         .args(["token", "create", "ci", "--config"])
-        .arg(&config);
+        .arg(&config)
+        .arg("--out")
+        .arg(&token);
     let created = create.output().unwrap();
     assert!(created.status.success(), "{created:?}");
-    let secret = String::from_utf8(created.stdout).unwrap();
+    assert!(created.stdout.is_empty(), "{created:?}");
+    let secret = fs::read_to_string(token).unwrap();
 
     let client = home.join("ci.pem");
     for command in [
@@ -124,6 +128,7 @@ fn nothing_that_is_written_is_for_others() {
         "state/client-ca-key.pem",
         "state/certificate.pem",
         "ci.pem",
+        "ci.token",
     ] {
         assert!(
             found.contains(&home.join(expected)),

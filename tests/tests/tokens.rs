@@ -87,6 +87,21 @@ fn a_token_is_made_shown_once_and_stored_where_nobody_else_reads() {
     let listed = bench.token(&["list"]).assert().code(0);
     listed.stdout(contains("revoked"));
     bench.create(&["create", "ci"]);
+    // A file that is there is left as it is, and one that would be of no use is not left behind.
+    let (kept, new) = (bench.path("kept"), bench.path("new"));
+    fs::write(&kept, "mine").unwrap();
+    for (name, out) in [("anna", &kept), ("ci", &new)] {
+        let out = out.to_str().unwrap();
+        let refused = bench
+            .token(&["create", name, "--out", out])
+            .assert()
+            .code(1);
+        refused.stdout("");
+    }
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "mine");
+    assert!(!new.exists());
+    let listed = bench.token(&["list"]).assert().code(0);
+    listed.stdout(contains("anna").not());
     for wrong in [&["create", "a b"][..], &["create", "../x"]] {
         bench.token(wrong).assert().code(1);
     }

@@ -50,6 +50,11 @@ pub(crate) fn token_for(gateway: &Address) -> Result<Option<Secret>> {
         .next())
 }
 
+/// Whether `UART_TOKEN` is what is presented, and not what is stored.
+pub(crate) fn is_from_environment() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|token| !token.is_empty())
+}
+
 /// Keeps the token for this gateway, instead of an earlier one. Says where.
 pub(crate) fn store(gateway: &Address, token: Secret) -> Result<PathBuf> {
     let path = path()

@@ -4,9 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use uartnet_client::ClientError;
-use uartnet_proto::message::{Blob, ErrorCode};
+use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode};
 
-use crate::{output, sanitize};
+use crate::{credentials, output, sanitize};
 
 /// How a command ended. docs/client.md and `uart --help` list the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,16 +75,34 @@ pub(crate) fn report(result: anyhow::Result<Exit>) -> ExitCode {
         Err(error) => {
             complain(&error);
             if let Some(ClientError::Refused(answer)) = error.downcast_ref()
-                && answer.error == ErrorCode::Unauthorized
+                && let Some(advice) = advice(answer, credentials::is_from_environment())
             {
-                output::complain(
-                    "the token that is presented is that of UART_TOKEN, or else of: uart login",
-                );
+                output::complain(advice);
             }
             Exit::of(&error)
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// What to do about it, where the gateway's sentence does not say so.
+fn advice(answer: &ErrorAnswer, from_environment: bool) -> Option<&'static str> {
+    match answer.error {
+        ErrorCode::Forbidden => Some(
+            "whoever runs the gateway decides that, by your token (uartd token create NAME --access …) or certificate",
+        ),
+        // Certificates have sentences of their own.
+        ErrorCode::Unauthorized if !answer.message.contains("token") => None,
+        ErrorCode::Unauthorized if from_environment => Some(
+            "that was the token in UART_TOKEN, which stands above uart login; one that is in force comes from whoever runs the \
+             gateway (uartd token create NAME)",
+        ),
+        ErrorCode::Unauthorized if answer.message.contains("uart login") => None,
+        ErrorCode::Unauthorized => Some(
+            "one that is in force comes from whoever runs the gateway (uartd token create NAME), then: uart login",
+        ),
+        _ => None,
+    }
 }
 
 /// Says on stderr what went wrong, what had arrived until then, and what the board itself said of it.
@@ -116,7 +134,25 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uartnet_proto::message::ErrorAnswer;
+
+    #[test]
+    fn who_is_refused_is_told_what_to_do() {
+        let not_in_force = "this token is not in force here";
+        let no_token = "this listener lets in who has a token; then: uart login";
+        let certificate = "the certificate has expired";
+        for (error, message, from_environment, advised) in [
+            (ErrorCode::Forbidden, "no", false, "--access"),
+            (ErrorCode::Unauthorized, not_in_force, true, "UART_TOKEN"),
+            (ErrorCode::Unauthorized, not_in_force, false, "uart login"),
+            (ErrorCode::Unauthorized, no_token, false, ""),
+            (ErrorCode::Unauthorized, certificate, true, ""),
+            (ErrorCode::UnknownPort, "no", true, ""),
+        ] {
+            let advice = advice(&ErrorAnswer::new(error, message), from_environment);
+            assert_eq!(advice.is_none(), advised.is_empty(), "{message}");
+            assert!(advice.unwrap_or_default().contains(advised), "{message}");
+        }
+    }
 
     fn refused(error: ErrorCode) -> anyhow::Error {
         ClientError::Refused(Box::new(ErrorAnswer::new(error, "no"))).into()

@@ -80,7 +80,7 @@ async fn at(
     let trust = match (&arguments.pin, &arguments.ca) {
         (Some(key), _) => Trust::Key {
             key: *key,
-            known: None,
+            known: Some(", as --pin says; what it really is, uartd tls show says there".to_owned()),
         },
         (None, Some(file)) => Trust::authorities(file)?,
         (None, None) => known_or_new(common, gateway).await?,

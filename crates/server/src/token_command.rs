@@ -1,5 +1,8 @@
 //! `uartd token`: makes, lists and revokes tokens, in the file a running daemon watches. Not who is let in by them.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +20,8 @@ use crate::stdio;
 pub enum TokenCommand {
     /// Make a token, and show its secret this once
     #[command(after_help = "Examples:\n  uartd token create anna --access admin\n  \
-        uartd token create ci --port board0 --access read --expires 90d\n\n\
-        The secret alone goes to stdout. Who has it says: uart login")]
+        uartd token create ci --port board0 --access read --expires 90d --out ci.token\n\n\
+        The secret alone goes to stdout, or into a new file that nobody else may read. Who has it says: uart login")]
     Create {
         /// What it is called, in logs and to other clients
         name: String,
@@ -31,6 +34,9 @@ pub enum TokenCommand {
         /// For how long: 90d, 12h, 1y [default: until it is revoked]
         #[arg(short, long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<Duration>,
+        /// Write the secret into this file, which must not be there yet and is for nobody else, and not to stdout
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
         /// Where tokens are kept
         #[command(flatten)]
         place: Place,
@@ -77,6 +83,7 @@ impl TokenCommand {
                 ports,
                 access,
                 expires,
+                out,
                 place,
             } => {
                 let secret = Secret::generate()
@@ -96,10 +103,21 @@ impl TokenCommand {
                     revoked: None,
                 };
                 let path = place.path()?;
-                let told = format!("{}\n", described(&token, &path));
-                create(&path, token, now)?;
+                let told = described(&token, &path, out.as_deref());
+                let shown = format!("{}\n", secret.reveal());
+                if let Some(out) = out {
+                    write_new(out, &shown)?;
+                }
+                if let Err(error) = create(&path, token, now) {
+                    // What is in it is of no use.
+                    out.as_ref().map(fs::remove_file);
+                    return Err(error);
+                }
                 stdio::tell(&told);
-                Ok(stdio::print(&format!("{}\n", secret.reveal()))?)
+                match out {
+                    Some(_) => Ok(()),
+                    None => Ok(stdio::print(&shown)?),
+                }
             }
             TokenCommand::List { place } => {
                 let tokens = read(&place.path()?)?;
@@ -131,6 +149,17 @@ impl Place {
         };
         path.context("there is no place for tokens: give --tokens PATH")
     }
+}
+
+/// A file that was not there, and is for nobody else.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write a new file {}", path.display()))
 }
 
 fn create(path: &Path, token: Token, now: SystemTime) -> anyhow::Result<()> {
@@ -172,14 +201,20 @@ fn revoke(path: &Path, name: &str, now: SystemTime) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn described(token: &Token, path: &Path) -> String {
+fn described(token: &Token, path: &Path, out: Option<&Path>) -> String {
     let expires = match token.expires {
         None => "until it is revoked".to_owned(),
         Some(expires) => format!("until {}", date(expires)),
     };
+    let secret = match out {
+        None => "This is its secret. It is not shown again:".to_owned(),
+        Some(out) => format!(
+            "Its secret is in {0}, and nowhere else; who has it says: uart login < {0}",
+            out.display()
+        ),
+    };
     format!(
-        "token {}: {} access to {}, {expires}; kept in {}\n\
-         This is its secret. It is not shown again:",
+        "token {}: {} access to {}, {expires}; kept in {}\n{secret}\n",
         token.name,
         token.access,
         ports(&token.scope),

@@ -711,10 +711,14 @@ fn insecure_wrong(
         (false, None) => "nothing hides their tokens on the way",
         (true, _) => "this lets in whoever does not say who they are",
     };
+    let port = match address {
+        ListenAddress::Tcp(address) if address.port() != 0 => address.port(),
+        _ => 8000,
+    };
     let local = if source.is_argument {
-        ":8000"
+        format!(":{port}")
     } else {
-        "127.0.0.1:8000"
+        format!("127.0.0.1:{port}")
     };
     let insecure = if source.is_argument {
         "--insecure"
