@@ -17,7 +17,11 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::version::TLS12;
+use rustls::{
+    ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
+};
 use tempfile::TempDir;
 
 use crate::{DEADLINE, Daemon, uartd_command};
@@ -26,6 +30,7 @@ use crate::{DEADLINE, Daemon, uartd_command};
 #[derive(Debug)]
 pub struct Keys {
     folder: TempDir,
+    versions: Vec<&'static SupportedProtocolVersion>,
 }
 
 impl Keys {
@@ -36,9 +41,15 @@ impl Keys {
     pub fn new() -> Keys {
         let keys = Keys {
             folder: tempfile::tempdir().expect("a folder"),
+            versions: ALL_VERSIONS.to_vec(),
         };
         keys.init(&[]);
         keys
+    }
+
+    /// Connections from now on speak TLS 1.2, and nothing newer.
+    pub fn speak_tls12(&mut self) {
+        self.versions = vec![&TLS12];
     }
 
     /// A path in it.
@@ -199,7 +210,7 @@ impl Keys {
         roots.add(certificate).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&self.versions)
             .expect("versions")
             .with_root_certificates(roots);
         let config = match own {

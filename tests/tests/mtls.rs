@@ -330,11 +330,12 @@ fn any_certificate_of_the_authorities_will_do_where_that_is_written() {
     let bench = Bench::new();
     let ci = bench.client("ci", &["--access", "write"]);
     bench.client("stranger", &[]);
-    let daemon = bench.start(&format!(
-        "{}{}{ci}",
-        bench.listener("raw", "access = \"read\""),
-        bench.listener("uartnet", "access = \"read\"")
-    ));
+    let both = |access: &str| {
+        let access = format!("access = \"{access}\"");
+        let listeners = ["raw", "uartnet"].map(|protocol| bench.listener(protocol, &access));
+        format!("{}{ci}", listeners.concat())
+    };
+    let mut daemon = bench.start(&both("read"));
     // Somebody who is known may do what is theirs, everybody else what the listener says.
     let mut known = bench.connect(address(&daemon, 0), "ci").unwrap();
     let mut stranger = bench.connect(address(&daemon, 0), "stranger").unwrap();
@@ -358,6 +359,30 @@ fn any_certificate_of_the_authorities_will_do_where_that_is_written() {
         .assert()
         .code(1)
         .stderr(contains("forbidden"));
+
+    // What they may do becomes less: they are shown out, and whoever is known stays.
+    let mut stranger = bench.connect(address(&daemon, 0), "stranger").unwrap();
+    known.send(ASKED);
+    hears(&mut stranger, ANSWERED);
+    bench.reload(&mut daemon, &both("none"), "changed: access");
+    assert!(stranger.rest().1);
+    known.send(ASKED);
+    hears(&mut known, ANSWERED);
+    let told = bench.refused(address(&daemon, 0), Some(bench.pem("stranger")));
+    assert!(told.contains("CertificateUnknown"), "{told}");
+    daemon
+        .wait_log("certificate of no identity has become less")
+        .unwrap();
+    // Nor does it stay a stranger's who is an identity's by now.
+    bench.reload(&mut daemon, &both("read"), "changed: access");
+    let mut stranger = bench.connect(address(&daemon, 0), "stranger").unwrap();
+    known.send(ASKED);
+    hears(&mut stranger, ANSWERED);
+    let anna = "[[identity]]\nname = \"anna\"\ncommon_name = \"stranger\"\n";
+    let config = format!("{}{anna}", both("read"));
+    bench.reload(&mut daemon, &config, "identity anna added");
+    assert!(stranger.rest().1);
+    daemon.wait_log("that of the identity anna by now").unwrap();
 }
 
 #[test]
@@ -681,19 +706,23 @@ fn our_client_speaks_raw_and_rfc2217_over_tls() {
 
 #[test]
 fn a_certificate_without_its_key_or_that_is_none_lets_nobody_in_and_costs_nobody_anything() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let ci = bench.client("ci", &["--access", "write"]);
     bench.client("stranger", &[]);
     let daemon = bench.start(&format!("{}{ci}", bench.listener("raw", "")));
     let at = daemon.address();
     let mut inside = bench.connect(at, "ci").unwrap();
     let certificate = uartnet_tests::certificates(&bench.pem("ci")).remove(0);
-    let shows = |chain: Vec<Vec<u8>>, key: &str| {
+    let shows = |bench: &Bench, chain: Vec<Vec<u8>>, key: &str| {
         told(bench.keys.try_connect_showing(at, chain, bench.pem(key)))
     };
     // A certificate is no secret: whoever has seen one has not its key.
-    let copied = shows(vec![certificate.clone()], "stranger");
+    let copied = shows(&bench, vec![certificate.clone()], "stranger");
     assert!(copied.contains("DecryptError"), "{copied}");
+    bench.keys.speak_tls12();
+    let copied = shows(&bench, vec![certificate.clone()], "stranger");
+    assert!(copied.contains("DecryptError"), "{copied}");
+    bench.connect(at, "ci").unwrap();
     for (chain, alert) in [
         (vec![], "CertificateRequired"),
         (vec![b"nothing of the kind".to_vec()], "BadCertificate"),
@@ -706,7 +735,7 @@ fn a_certificate_without_its_key_or_that_is_none_lets_nobody_in_and_costs_nobody
         (vec![certificate.clone(); 30], ""),
     ] {
         let count = chain.len();
-        let said = shows(chain, "stranger");
+        let said = shows(&bench, chain, "stranger");
         assert!(
             said.contains(alert),
             "{count} certificates: {alert}: {said}"
@@ -716,13 +745,13 @@ fn a_certificate_without_its_key_or_that_is_none_lets_nobody_in_and_costs_nobody
     for at in (0..certificate.len()).step_by(7) {
         let mut damaged = certificate.clone();
         damaged[at] ^= 1;
-        let said = shows(vec![damaged], "ci");
+        let said = shows(&bench, vec![damaged], "ci");
         assert!(said.contains("alert"), "byte {at}: {said}");
     }
     inside.send(ASKED);
     hears(&mut inside, ANSWERED);
     let log = daemon.log();
     assert!(log.contains("shown without its key"), "{log}");
-    assert_eq!(log.matches("\"admitted\"").count(), 1, "{log}");
+    assert_eq!(log.matches("\"admitted\"").count(), 2, "{log}");
     assert!(!log.contains("panicked"), "{log}");
 }

@@ -461,6 +461,9 @@ fn nobody_takes_over_a_writer_of_somebody_elses() {
     assert_eq!(world.board_heard(), "abc");
     let (_, other) = open(Identity::anonymous(Some(Access::Write)));
     assert!(other.contains(r#""write_offset":0"#), "{other}");
+    // A token and an identity of the same name are not the same.
+    let (_, other) = open(certificate(Access::Write, &["board0"], true));
+    assert!(other.contains(r#""write_offset":0"#), "{other}");
     let (_, again) = open(token(Access::Write, &["board0"]));
     assert!(again.contains(r#""write_offset":3"#), "{again}");
 }
