@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::queue::Queue;
 use crate::resync::Resync;
 use crate::time::{after, earlier};
 use crate::transmit::Turn;
@@ -61,7 +62,7 @@ pub(crate) type Ended = (ClientId, AskId, AskOutcome);
 pub(crate) struct Asks {
     waiting: BTreeMap<ClientId, VecDeque<Accepted>>,
     /// The clients with waiting asks, the next one first.
-    turns: VecDeque<ClientId>,
+    turns: Queue<ClientId>,
     count: usize,
     /// How many bytes of commands wait.
     bytes: usize,
@@ -74,7 +75,7 @@ pub(crate) struct Asks {
     owes: bool,
     /// Since when the next ask waits without the UART taking a byte.
     stuck_since: Option<Instant>,
-    ended: VecDeque<Ended>,
+    ended: Queue<Ended>,
 }
 
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Asks {
     pub(crate) fn new(limit: usize, limit_bytes: usize) -> Asks {
         Asks {
             waiting: BTreeMap::new(),
-            turns: VecDeque::new(),
+            turns: Queue::default(),
             count: 0,
             bytes: 0,
             limit: limit.max(1),
@@ -118,7 +119,7 @@ impl Asks {
             echoes: false,
             owes: false,
             stuck_since: None,
-            ended: VecDeque::new(),
+            ended: Queue::default(),
         }
     }
 
@@ -387,7 +388,7 @@ impl Asks {
             let refused = asks
                 .into_iter()
                 .map(|ask| (client, ask.id, AskOutcome::Refused(refusal.clone())));
-            self.ended.extend(refused);
+            refused.for_each(|end| self.ended.push_back(end));
         }
     }
 
@@ -468,7 +469,7 @@ impl Asks {
         let client = *self.turns.front()?;
         let ask = self.waiting.get_mut(&client)?.pop_front()?;
         // The client's next ask waits behind every other client's.
-        self.turns.rotate_left(1);
+        self.turns.rotate();
         self.removed(now, client, ask.command.len());
         Some((client, ask))
     }

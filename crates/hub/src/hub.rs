@@ -97,7 +97,8 @@ pub struct Hub {
     shutting_down: bool,
     /// It shuts down because the port is no longer wanted.
     removed: bool,
-    counters: Counters,
+    /// `None`: nothing was counted yet, as on a port that nobody uses.
+    counters: Option<Box<Counters>>,
     next_id: u64,
     next_turn: Turn,
 }
@@ -148,7 +149,7 @@ impl Hub {
             paused: false,
             shutting_down: false,
             removed: false,
-            counters: Counters::default(),
+            counters: None,
             next_id: 1,
             next_turn: 0,
             config,
@@ -174,10 +175,18 @@ impl Hub {
                 .filter(|client| client.reader.is_some())
                 .count(),
             stalled: self.paused,
-            counters: self.counters,
+            counters: self.counters(),
             write_queue: self.writes.len(),
             asks_queued: self.asks.len(),
         }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters.as_deref().copied().unwrap_or_default()
+    }
+
+    fn counters_mut(&mut self) -> &mut Counters {
+        self.counters.get_or_insert_default()
     }
 
     /// How the board's interpreter is talked to; `None`: it has none that we know.
@@ -211,7 +220,7 @@ impl Hub {
     /// `None` if they may wait for the next ([`OnLoss::Keep`]).
     pub fn losses_that_discard(&self) -> Option<u64> {
         match self.config.on_loss {
-            OnLoss::Discard => Some(self.counters.device_losses),
+            OnLoss::Discard => Some(self.counters().device_losses),
             OnLoss::Keep => None,
         }
     }
@@ -241,8 +250,8 @@ impl Hub {
 
     /// The device was opened. `can_pause`: the UART can be left unread without loss.
     pub fn handle_opened(&mut self, now: Instant, state: DeviceState, can_pause: bool) {
-        if self.counters.device_losses > 0 && !self.is_present() {
-            self.counters.device_returns += 1;
+        if self.counters().device_losses > 0 && !self.is_present() {
+            self.counters_mut().device_returns += 1;
         }
         self.state = state;
         self.state_at = self.history.end();
@@ -271,7 +280,7 @@ impl Hub {
             return;
         }
         if self.is_present() {
-            self.counters.device_losses += 1;
+            self.counters_mut().device_losses += 1;
         }
         self.state = DeviceState::Absent {
             reason: reason.to_owned(),
@@ -340,12 +349,13 @@ impl Hub {
         if count == 0 {
             return;
         }
-        let from = self.counters.bytes_written;
+        let counters = self.counters_mut();
+        let from = counters.bytes_written;
+        counters.bytes_written += count as u64;
         self.note(now, || Happening::Sent {
             from,
             bytes: bytes.slice(..count),
         });
-        self.counters.bytes_written += count as u64;
         self.pacing.taken(now, &bytes, count);
         match source {
             Source::Ask => self.asks.transmitted(now, count),
@@ -846,7 +856,7 @@ impl Hub {
     fn lose_writes(&mut self, before: Turn, reason: &str) {
         self.offered = None;
         let (lost, losers) = self.writes.lose_before(before, &mut self.writers, reason);
-        self.counters.bytes_write_lost += lost;
+        self.counters_mut().bytes_write_lost += lost;
         self.tell_clients(losers);
         self.tell_room();
     }

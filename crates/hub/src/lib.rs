@@ -23,6 +23,7 @@ mod history;
 mod hub;
 mod journal;
 mod line_hold;
+mod queue;
 mod reader;
 mod resync;
 mod right;

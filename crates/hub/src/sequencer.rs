@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use uart_iface::{Baud, LineSettings, Purge};
 
+use crate::queue::Queue;
 use crate::time::after;
 use crate::transmit::Turn;
 
@@ -46,11 +47,11 @@ const NOBODY: ClientId = ClientId(0);
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
     /// The first one runs.
-    queue: VecDeque<Operation>,
+    queue: Queue<Operation>,
     /// What the port's task is doing.
     doing: Option<Work>,
-    ended: VecDeque<Ended>,
-    held: Option<HeldBreak>,
+    ended: Queue<Ended>,
+    held: Option<Box<HeldBreak>>,
     /// A sequence has changed the line settings, and they stay.
     line_stays: bool,
     /// A sequence has changed the line settings and cannot change them back; these were in force before.
@@ -58,7 +59,7 @@ pub(crate) struct Sequencer {
 }
 
 /// A break that outlasts the operation that began it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct HeldBreak {
     client: ClientId,
     until: Instant,
@@ -232,7 +233,7 @@ impl Sequencer {
 
     /// The client left: a break that it held ends, at its place in the order of everything.
     pub(crate) fn detach(&mut self, client: ClientId, turn: Turn) {
-        if self.held.is_some_and(|held| held.client == client) {
+        if self.held.as_ref().is_some_and(|held| held.client == client) {
             self.end_held_break(turn);
         }
     }
@@ -290,10 +291,12 @@ impl Sequencer {
             Work::Act(Action::SetBreak(on)) => {
                 let on = on && result.is_ok();
                 operation.break_on = on && kind != Kind::KeepsBreak;
-                self.held = (on && kind == Kind::KeepsBreak).then(|| HeldBreak {
-                    client,
-                    until: after(now, LONGEST_BREAK),
-                    ending: false,
+                self.held = (on && kind == Kind::KeepsBreak).then(|| {
+                    Box::new(HeldBreak {
+                        client,
+                        until: after(now, LONGEST_BREAK),
+                        ending: false,
+                    })
                 });
             }
             Work::Act(Action::Purge(Purge::Receive | Purge::Both)) => {
@@ -380,6 +383,7 @@ impl Sequencer {
     pub(crate) fn handle_timeout(&mut self, now: Instant, turn: Turn, free: bool) {
         if self
             .held
+            .as_ref()
             .is_some_and(|held| !held.ending && held.until <= now)
         {
             self.end_held_break(turn);
@@ -391,7 +395,8 @@ impl Sequencer {
 
     /// When the next step is due, if it must wait.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let held = self.held.filter(|held| !held.ending).map(|held| held.until);
+        let held = self.held.as_ref().filter(|held| !held.ending);
+        let held = held.map(|held| held.until);
         [self.next_step(), held].into_iter().flatten().min()
     }
 
@@ -400,7 +405,7 @@ impl Sequencer {
         self.held = None;
         let running = self.doing.take().is_some()
             || self.queue.front().is_some_and(|first| first.due.is_some());
-        let queue = std::mem::take(&mut self.queue);
+        let queue = self.queue.split_off(0);
         for (at, operation) in queue.into_iter().enumerate() {
             if let Some((before, in_force)) = operation.line
                 && before != in_force

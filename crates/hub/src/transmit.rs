@@ -162,23 +162,36 @@ impl WriteQueue {
 /// How fast bytes go out.
 #[derive(Debug)]
 pub(crate) struct Pacing {
+    /// `None`: as fast as they can.
+    pace: Option<Box<Pace>>,
+    not_before: Option<Instant>,
+}
+
+/// The time after each byte and each line; one of them at least is not zero.
+#[derive(Debug)]
+struct Pace {
     byte: Duration,
     line: Duration,
-    not_before: Option<Instant>,
+}
+
+impl Pace {
+    fn new(byte: Duration, line: Duration) -> Option<Box<Pace>> {
+        let is_none = byte.is_zero() && line.is_zero();
+        (!is_none).then(|| Box::new(Pace { byte, line }))
+    }
 }
 
 impl Pacing {
     pub(crate) fn new(byte: Duration, line: Duration) -> Pacing {
         Pacing {
-            byte,
-            line,
+            pace: Pace::new(byte, line),
             not_before: None,
         }
     }
 
     /// How fast bytes go out from now on. A wait that has begun is waited out.
     pub(crate) fn set(&mut self, byte: Duration, line: Duration) {
-        (self.byte, self.line) = (byte, line);
+        self.pace = Pace::new(byte, line);
     }
 
     pub(crate) fn is_ready(&self, now: Instant) -> bool {
@@ -187,28 +200,29 @@ impl Pacing {
 
     /// How much of `bytes` may go out in one go.
     pub(crate) fn portion(&self, bytes: &Bytes) -> usize {
-        if !self.byte.is_zero() {
+        let Some(pace) = &self.pace else {
+            return bytes.len();
+        };
+        if !pace.byte.is_zero() {
             bytes.len().min(1)
-        } else if !self.line.is_zero() {
+        } else {
             bytes
                 .iter()
                 .enumerate()
                 .find(|&(at, _)| ends_line(bytes, at))
                 .map_or(bytes.len(), |(at, _)| at + 1)
-        } else {
-            bytes.len()
         }
     }
 
     /// The UART took the first `count` of `bytes`.
     pub(crate) fn taken(&mut self, now: Instant, bytes: &Bytes, count: usize) {
-        let Some(last) = count.checked_sub(1) else {
+        let (Some(pace), Some(last)) = (&self.pace, count.checked_sub(1)) else {
             return;
         };
         let wait = if ends_line(bytes, last) {
-            self.byte.max(self.line)
+            pace.byte.max(pace.line)
         } else {
-            self.byte
+            pace.byte
         };
         if !wait.is_zero() {
             self.not_before = Some(after(now, wait));

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::queue::Queue;
 use crate::slots::{Identity, Slots};
 use crate::{Access, ClientId, Notice};
 
@@ -40,7 +41,7 @@ pub(crate) struct Writers {
     records: Slots<WriterId, Writer>,
     names: BTreeMap<String, WriterId>,
     /// Named records without a client, the one unused for longest first.
-    unowned: VecDeque<WriterId>,
+    unowned: Queue<WriterId>,
 }
 
 #[derive(Debug, Default)]

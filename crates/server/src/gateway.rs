@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -160,7 +161,7 @@ impl Connections {
 pub struct PortHandle {
     name: PortName,
     epoch: Epoch,
-    device: RefCell<Rc<str>>,
+    device: RefCell<Arc<str>>,
     /// The line settings in the configuration.
     configured_line: Cell<LineSettings>,
     line: Cell<LineSettings>,
@@ -183,7 +184,7 @@ impl PortHandle {
         PortHandle {
             name: config.name.clone(),
             epoch,
-            device: RefCell::new(config.device.as_str().into()),
+            device: RefCell::new(config.device.text()),
             configured_line: Cell::new(config.line),
             line: Cell::new(config.line),
             wanted_line: Cell::new(None),
@@ -300,7 +301,7 @@ impl PortHandle {
 
     /// What the configuration says of the port from now on. Another device is its keeper's business.
     pub(crate) fn reconfigure(&self, now: Instant, config: &PortConfig) {
-        self.device.replace(config.device.as_str().into());
+        self.device.replace(config.device.text());
         if self.configured_line.replace(config.line) != config.line {
             self.wanted_line.set(Some(config.line));
             if self.uart.borrow().is_none() {

@@ -1,7 +1,7 @@
 //! A listener at work: whoever connects is admitted, until it is closed. Not its socket, which is `listener`, and not who
 //! is let in, which is `admission`.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{OnceCell, Ref, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -36,12 +36,34 @@ struct Front {
     /// What it offers to whoever comes next.
     offer: RefCell<Rc<Offer>>,
     /// Whom it lets in, and who is in by it.
-    door: Rc<Door>,
+    door: OnceCell<Rc<Door>>,
     /// Held for its end: as long as it lives, its certificate is read again when it changes.
     fresh: RefCell<Option<DropGuard>>,
-    /// How they learn that they are to end.
-    bells: Rc<Bells>,
+    /// How those who are in learn that they are to end.
+    bells: OnceCell<Rc<Bells>>,
+    /// Of the whole daemon.
+    ending: Ending,
     admission: Rc<Admission>,
+}
+
+impl Front {
+    fn door(&self) -> &Rc<Door> {
+        self.door
+            .get_or_init(|| Rc::new(Door::new(self.offer.borrow().door_rules())))
+    }
+
+    fn bells(&self) -> &Rc<Bells> {
+        self.bells
+            .get_or_init(|| Rc::new(Bells::new(self.ending.clone())))
+    }
+
+    fn keep_fresh(&self) {
+        let offer = self.offer.borrow().clone();
+        // Without a certificate nothing becomes stale, and so there need be no door yet.
+        let tls = offer.tls.as_ref();
+        self.fresh
+            .replace(tls.and_then(|_| offer.keep_fresh(self.door())));
+    }
 }
 
 impl RunningListener {
@@ -52,16 +74,17 @@ impl RunningListener {
         admission: &Rc<Admission>,
         ending: &Ending,
     ) -> RunningListener {
-        let door = Rc::new(Door::new(offer.door_rules()));
         let front = Rc::new(Front {
             address: listener.address().clone(),
             listener: RefCell::new(Some(listener)),
-            fresh: RefCell::new(offer.keep_fresh(&door)),
-            door,
+            fresh: RefCell::default(),
+            door: OnceCell::new(),
+            bells: OnceCell::new(),
             offer: RefCell::new(offer),
-            bells: Rc::new(Bells::new(ending.clone())),
+            ending: ending.clone(),
             admission: admission.clone(),
         });
+        front.keep_fresh();
         let accepting = spawn_local(Accepting(front.clone())).abort_handle();
         RunningListener { front, accepting }
     }
@@ -85,9 +108,11 @@ impl RunningListener {
     /// It offers this from now on, also to those who are in as far as it takes something from them.
     pub(crate) fn set_offer(&self, now: Instant, offer: Rc<Offer>) {
         let rules = offer.door_rules();
-        self.front.fresh.replace(offer.keep_fresh(&self.front.door));
         self.front.offer.replace(offer);
-        self.front.door.set_rules(now, rules);
+        self.front.keep_fresh();
+        if let Some(door) = self.front.door.get() {
+            door.set_rules(now, rules);
+        }
     }
 
     /// The line that says that it accepts.
@@ -109,7 +134,10 @@ impl RunningListener {
     /// It is no longer wanted: nobody is accepted, and whoever came by it is asked to leave, and after `limit` cut off.
     pub(crate) fn leave(self, limit: Duration) {
         self.close();
-        let Ending { stop, cut } = self.front.bells.ending().clone();
+        let Some(bells) = self.front.bells.get() else {
+            return;
+        };
+        let Ending { stop, cut } = bells.ending().clone();
         stop.cancel();
         spawn_local(async move {
             if cut.run_until_cancelled(sleep(limit)).await.is_some() {
@@ -150,7 +178,7 @@ impl Future for Accepting {
             let offer = front.offer.borrow().clone();
             front
                 .admission
-                .admit(stream, &offer, &front.door, &front.bells);
+                .admit(stream, &offer, front.door(), front.bells());
         }
     }
 }

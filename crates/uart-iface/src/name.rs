@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-/// A port's name: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
+/// A port's name: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortName(String);
+pub struct PortName(Arc<str>);
 
 /// A text that cannot be a port name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +51,7 @@ impl FromStr for PortName {
         {
             return refuse("only letters, digits, \".\", \"_\" and \"-\" may stand in it");
         }
-        Ok(PortName(text.to_owned()))
+        Ok(PortName(text.into()))
     }
 }
 

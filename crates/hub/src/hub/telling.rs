@@ -71,9 +71,10 @@ impl Hub {
         Some(match taken {
             Taken::Data { offset, bytes } => Notice::Data { offset, bytes },
             Taken::Gap { from, to, why } => {
-                self.counters.gaps += 1;
+                let counters = self.counters.get_or_insert_default();
+                counters.gaps += 1;
                 if why != GapWhy::NewEpoch {
-                    self.counters.gap_bytes += to.0 - from.0;
+                    counters.gap_bytes += to.0 - from.0;
                 }
                 Notice::Gap { from, to, why }
             }
@@ -90,7 +91,7 @@ impl Hub {
                 errors: news.errors,
                 ..News::default()
             };
-            let (at, losses) = (Offset(self.state_at), self.counters.device_losses);
+            let (at, losses) = (Offset(self.state_at), self.counters().device_losses);
             return Some(Notice::State {
                 state: self.state.clone(),
                 at,
@@ -222,7 +223,7 @@ impl Hub {
         ask: AskId,
         outcome: AskOutcome,
     ) {
-        self.counters.count_ask(&outcome);
+        self.counters_mut().count_ask(&outcome);
         self.note_ask(now, client, &outcome);
         self.end(now, client, Notice::AskDone { ask, outcome });
     }
@@ -261,7 +262,7 @@ impl Hub {
     pub(super) fn cut(&mut self, now: Instant, id: ClientId, reason: CloseReason) {
         let unread = matches!(reason, CloseReason::Unread { .. });
         if !unread {
-            self.counters.cuts += 1;
+            self.counters_mut().cuts += 1;
             // It is told the ends of its asks before it is told that it is cut off.
             self.asks.cancel_all(now, id);
             self.settle(now);

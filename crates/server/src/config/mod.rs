@@ -212,7 +212,7 @@ pub enum ListenAddress {
 
 /// A device spec that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceSpec(String);
+pub struct DeviceSpec(Arc<str>);
 
 impl ListenAddress {
     /// `IP:PORT`, `:PORT` or `unix:PATH`.
@@ -230,7 +230,7 @@ impl DeviceSpec {
     /// # Errors
     /// What is wrong with it, and what would be right.
     pub fn parse(spec: &str) -> Result<DeviceSpec, SpecError> {
-        backend::parse_device(spec).map(|_| DeviceSpec(spec.to_owned()))
+        backend::parse_device(spec).map(|_| DeviceSpec(spec.into()))
     }
 
     /// The device it names.
@@ -244,6 +244,11 @@ impl DeviceSpec {
     /// The spec as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same, shared.
+    pub(crate) fn text(&self) -> Arc<str> {
+        self.0.clone()
     }
 }
 

@@ -4,7 +4,7 @@ mod claim;
 mod port;
 mod sysfs;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::backend::{Backend, Device, FoundDevice};
 use crate::watch::Target;
@@ -37,10 +37,7 @@ impl Backend for Tty {
         if !rest.starts_with('/') {
             return Err(SpecError::new(spec, "a path must begin with \"/\""));
         }
-        Ok(Box::new(TtyDevice {
-            spec: spec.to_owned(),
-            path: rest.into(),
-        }))
+        Ok(Box::new(TtyDevice { path: rest.into() }))
     }
 
     /// All but the USB adapters, which the usb backend tells with better names.
@@ -55,23 +52,29 @@ impl Backend for Tty {
 
 #[derive(Debug)]
 struct TtyDevice {
-    spec: String,
-    path: PathBuf,
+    /// The spec and nothing else, because paths have no scheme.
+    path: Box<str>,
+}
+
+impl TtyDevice {
+    fn path(&self) -> &Path {
+        Path::new(&*self.path)
+    }
 }
 
 impl Device for TtyDevice {
     fn spec(&self) -> &str {
-        &self.spec
+        &self.path
     }
 
     fn signs(&self) -> Vec<Target> {
-        vec![Target::presence(&self.path)]
+        vec![Target::presence(self.path())]
     }
 
     /// The path behind all symbolic links, as far as it is there now.
     fn identity(&self) -> Option<String> {
-        let path = self.path.canonicalize();
-        let path = path.as_ref().unwrap_or(&self.path);
+        let path = self.path().canonicalize();
+        let path = path.as_deref().unwrap_or(self.path());
         Some(path.display().to_string())
     }
 
@@ -80,7 +83,7 @@ impl Device for TtyDevice {
         line: LineSettings,
         outputs: OutputSignals,
     ) -> Result<Box<dyn Port>, OpenError> {
-        let port = TtyPort::open(&self.spec, &self.path, line, outputs)?;
+        let port = TtyPort::open(&self.path, self.path(), line, outputs)?;
         Ok(Box::new(port))
     }
 }

@@ -36,12 +36,18 @@ pub(in crate::backend) struct TtyPort {
     line: LineSettings,
     /// As last wanted, or as read back where there are lines.
     outputs: OutputSignals,
-    has_modem_lines: bool,
+    /// `None`: there are no modem lines.
+    modem: Option<Box<Modem>>,
+    counts_at_open: Option<Box<RawCounts>>,
+    identity: Option<Box<str>>,
+    _claim: Claim,
+}
+
+/// The modem lines, as they are looked at.
+#[derive(Debug, Default)]
+struct Modem {
     told_inputs: Option<InputSignals>,
     looks: Option<Interval>,
-    counts_at_open: Option<RawCounts>,
-    identity: Option<String>,
-    _claim: Claim,
 }
 
 impl TtyPort {
@@ -83,10 +89,11 @@ impl TtyPort {
                 Err(Errno::NOTTY | Errno::INVAL) => None,
                 Err(errno) => return Err(failed("TIOCMGET")(errno)),
             };
-            counts_at_open = ioctl::error_counts(fd.as_fd()).ok();
+            counts_at_open = ioctl::error_counts(fd.as_fd()).ok().map(Box::new);
             // Not every driver has it, and not everyone may ask; the port works without.
             let _ = ioctl::ask_for_low_latency(fd.as_fd());
-            identity = System::default().usb_spec_of(path);
+            let spec = System::default().usb_spec_of(path);
+            identity = spec.map(String::into_boxed_str);
         }
 
         let stream = Stream::new(fd, spec).map_err(|source| OpenError::Io {
@@ -99,9 +106,7 @@ impl TtyPort {
             is_pseudo_terminal,
             line,
             outputs,
-            has_modem_lines: modem.is_some(),
-            told_inputs: None,
-            looks: None,
+            modem: modem.map(|_| Box::default()),
             counts_at_open,
             identity,
             _claim: claim,
@@ -130,11 +135,6 @@ impl TtyPort {
         done.map_err(|errno| self.stream.error(doing, errno))
     }
 
-    fn modem_lines(&self) -> Result<ModemBits, PortError> {
-        ioctl::modem_lines(self.stream.as_fd())
-            .map_err(|errno| self.stream.error("TIOCMGET", errno))
-    }
-
     fn refused(&self, refusal: Refusal) -> PortError {
         match refusal {
             Refusal::Unsupported(wanted) => PortError::Unsupported {
@@ -160,18 +160,18 @@ impl Port for TtyPort {
     }
 
     fn poll_inputs(&mut self, cx: &mut Context<'_>) -> Poll<Result<InputSignals, PortError>> {
-        if !self.has_modem_lines {
+        let Some(modem) = &mut self.modem else {
             return Poll::Pending;
-        }
+        };
+        let looks = modem.looks.get_or_insert_with(|| {
+            let mut looks = interval(LOOK_EVERY);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            looks
+        });
         loop {
-            let looks = self.looks.get_or_insert_with(|| {
-                let mut looks = interval(LOOK_EVERY);
-                looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                looks
-            });
             ready!(looks.poll_tick(cx));
-            let inputs = inputs_of(self.modem_lines()?);
-            if self.told_inputs.replace(inputs) != Some(inputs) {
+            let inputs = inputs_of(modem_lines(&self.stream)?);
+            if modem.told_inputs.replace(inputs) != Some(inputs) {
                 return Poll::Ready(Ok(inputs));
             }
         }
@@ -184,10 +184,10 @@ impl Port for TtyPort {
     }
 
     fn set_outputs(&mut self, change: OutputChange) -> Result<OutputSignals, PortError> {
-        if self.has_modem_lines {
-            let lines = self.modem_lines()?;
+        if self.modem.is_some() {
+            let lines = modem_lines(&self.stream)?;
             self.drive(lines, outputs_of(lines).with(change))?;
-            self.outputs = outputs_of(self.modem_lines()?);
+            self.outputs = outputs_of(modem_lines(&self.stream)?);
         } else {
             self.outputs = self.outputs.with(change);
         }
@@ -221,11 +221,11 @@ impl Port for TtyPort {
             self.line = line;
         }
         let mut inputs = InputSignals::ABSENT_LINES;
-        if self.has_modem_lines {
-            let lines = self.modem_lines()?;
+        if let Some(modem) = &mut self.modem {
+            let lines = modem_lines(&self.stream)?;
             self.outputs = outputs_of(lines);
             inputs = inputs_of(lines);
-            self.told_inputs = Some(inputs);
+            modem.told_inputs = Some(inputs);
         }
         let errors = match &self.counts_at_open {
             None => None,
@@ -237,7 +237,7 @@ impl Port for TtyPort {
             line: self.line,
             outputs: self.outputs,
             inputs,
-            has_modem_lines: self.has_modem_lines,
+            has_modem_lines: self.modem.is_some(),
             errors,
         })
     }
@@ -345,6 +345,10 @@ fn group_name(gid: u32) -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
     })
+}
+
+fn modem_lines(stream: &Stream) -> Result<ModemBits, PortError> {
+    ioctl::modem_lines(stream.as_fd()).map_err(|errno| stream.error("TIOCMGET", errno))
 }
 
 fn outputs_of(lines: ModemBits) -> OutputSignals {
