@@ -166,7 +166,7 @@ fn hub(now: Instant) -> Result<Hub> {
 
 fn attach(read: Option<ReadFrom>) -> Attach {
     Attach {
-        label: "bench".to_owned(),
+        label: "bench".into(),
         access: Access::Admin,
         read,
         on_lag: None,

@@ -2,6 +2,7 @@
 //! which is `reader`, and not its writes, which are `writer`.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::reader::Reader;
 use crate::writer::WriterId;
@@ -15,7 +16,7 @@ pub(crate) const UNREAD_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) label: String,
+    pub(crate) label: Arc<str>,
     pub(crate) access: Access,
     pub(crate) reader: Option<Reader>,
     pub(crate) writer: WriterId,
@@ -55,14 +56,14 @@ pub(crate) enum Closing {
     /// When it got what it is owed: the ends of what it asked for, what became of its writes, and the bytes below this.
     Owed(u64),
     /// When it was told what happened to it.
-    Now(CloseReason),
+    Now(Box<CloseReason>),
     /// It was told.
     Told,
 }
 
 impl Client {
     pub(crate) fn new(
-        label: String,
+        label: Arc<str>,
         access: Access,
         reader: Option<Reader>,
         writer: WriterId,

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 /// First in, first out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Queue<T>(Option<Box<VecDeque<T>>>);
 
 impl<T> Default for Queue<T> {
@@ -30,6 +30,10 @@ impl<T> Queue<T> {
         self.0.as_mut()?.front_mut()
     }
 
+    pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()?.back_mut()
+    }
+
     /// From the front to the back.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flat_map(|queue| queue.iter())
@@ -41,6 +45,15 @@ impl<T> Queue<T> {
 
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         self.0.as_mut()?.pop_front()
+    }
+
+    /// Puts all of another one, which is empty then, behind the last.
+    pub(crate) fn append(&mut self, other: &mut Queue<T>) {
+        match (&mut self.0, &mut other.0) {
+            (Some(queue), Some(other)) => queue.append(other),
+            (None, other) => self.0 = other.take(),
+            (Some(_), None) => {}
+        }
     }
 
     /// Puts the first one behind the last.

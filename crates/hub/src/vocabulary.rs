@@ -2,6 +2,7 @@
 //! Not behaviour; that is in the other modules.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,7 +119,7 @@ pub enum OnLoss {
 #[derive(Debug, Clone)]
 pub struct Attach {
     /// Who it is, for logs and for other clients' refusals (`leased by 127.0.0.1:5122`).
-    pub label: String,
+    pub label: Arc<str>,
     /// What it may do.
     pub access: Access,
     /// From where it wants to read; `None` for a client that only asks and writes.

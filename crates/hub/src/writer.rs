@@ -6,7 +6,7 @@
 //! still attached writes no more (its bytes under way are those that the newer one sends again), and is told too what
 //! becomes of the bytes it wrote under the name.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::queue::Queue;
 use crate::slots::{Identity, Slots};
@@ -39,14 +39,14 @@ impl Identity for WriterId {
 #[derive(Debug, Default)]
 pub(crate) struct Writers {
     records: Slots<WriterId, Writer>,
-    names: BTreeMap<String, WriterId>,
+    names: BTreeMap<Box<str>, WriterId>,
     /// Named records without a client, the one unused for longest first.
     unowned: Queue<WriterId>,
 }
 
 #[derive(Debug, Default)]
 struct Writer {
-    name: Option<String>,
+    name: Option<Box<str>>,
     /// The client this record's notices go to.
     owner: Option<ClientId>,
     /// How many of its writes are queued; a nameless record goes with the last of them.
@@ -57,13 +57,13 @@ struct Writer {
     taken: u64,
     /// How far `taken` was told.
     told: u64,
-    lost: VecDeque<Lost>,
+    lost: Queue<Lost>,
     /// The newest losses of a named record that were told.
-    lost_told: VecDeque<Lost>,
+    lost_told: Queue<Lost>,
     /// The write offset below which every byte was taken or lost.
     settled: u64,
     /// The records of clients that had its name before, and the write offset below which its bytes may be theirs.
-    earlier: Vec<(WriterId, u64)>,
+    earlier: Box<[(WriterId, u64)]>,
 }
 
 #[derive(Debug, Clone)]
@@ -92,8 +92,9 @@ impl Writers {
             let (before, at) = (record.owner.replace(client), record.accepted);
             let told = std::mem::take(&mut record.told);
             let (taken, lost) = (record.taken, record.lost.clone());
-            let untold = std::mem::replace(&mut record.lost, std::mem::take(&mut record.lost_told));
-            record.lost.extend(untold);
+            let mut untold =
+                std::mem::replace(&mut record.lost, std::mem::take(&mut record.lost_told));
+            record.lost.append(&mut untold);
             self.unowned.retain(|&unowned| unowned != id);
             let split_off = before.map(|before| {
                 let own = Writer {
@@ -109,12 +110,14 @@ impl Writers {
             if let Some((_, own)) = split_off {
                 self.forget_earlier(id);
                 if let Some(record) = self.records.get_mut(id) {
-                    record.earlier.push((own, at));
+                    let mut earlier = std::mem::take(&mut record.earlier).into_vec();
+                    earlier.push((own, at));
+                    record.earlier = earlier.into();
                 }
             }
             return (id, split_off);
         }
-        let name = name.map(str::to_owned);
+        let name = name.map(Box::<str>::from);
         let id = self.records.insert(|_| Writer {
             name: name.clone(),
             owner: Some(client),
@@ -259,10 +262,14 @@ impl Writers {
         let Some(record) = self.records.get_mut(id) else {
             return;
         };
-        let (settled, mut earlier) = (record.settled, std::mem::take(&mut record.earlier));
+        if record.earlier.is_empty() {
+            return;
+        }
+        let settled = record.settled;
+        let mut earlier = std::mem::take(&mut record.earlier).into_vec();
         earlier.retain(|(earlier, limit)| settled < *limit && self.records.get(*earlier).is_some());
         if let Some(record) = self.records.get_mut(id) {
-            record.earlier = earlier;
+            record.earlier = earlier.into();
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::mem::replace;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::conn_task::{self, Account, Bells, Serving, Stream};
 use crate::endpoint::Connection;
 use crate::in_place::InPlace;
 use crate::nudge::Nudge;
-use crate::tls::{LiveTls, Shaken, read_subject, shake_hands};
+use crate::tls::{Chain, LiveTls, Shaken, read_subject, shake_hands};
 use bytes::Bytes;
 use tokio::task::spawn_local;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -153,7 +154,7 @@ impl Admission {
         door: &Rc<Door>,
         bells: &Rc<Bells>,
     ) {
-        let peer: Rc<str> = stream.peer().into();
+        let peer: Arc<str> = stream.peer().into();
         let address = stream.address();
         let origin = Origin::of(address);
         let endpoint = offer.config.endpoint;
@@ -203,12 +204,16 @@ impl Admission {
         };
         self.gate.gateway().connections().accepted();
         tracing::debug!(peer = &*peer, protocol, "connected");
-        let served = Counted::new(self, |admission| &admission.served);
-        let opening = open(stream, arrival, offer.clone(), door.clone(), bells.clone());
+        let arrived = Box::new(Arrived {
+            stream,
+            arrival,
+            offer: offer.clone(),
+            door: door.clone(),
+            bells: bells.clone(),
+        });
         self.connections.spawn_local(InPlace::new(Conversation {
-            stage: Stage::Opening(Box::pin(opening)),
-            served,
-            _seat: seat,
+            stage: Stage::Arrived(arrived),
+            seat,
             protocol,
             peer,
         }));
@@ -221,7 +226,7 @@ impl Admission {
             return;
         }
         let answer = offer.config.endpoint.busy(why);
-        let refused = Counted::new(self, |admission| &admission.refused);
+        let refused = Refused::new(self);
         let ending = bells.ending().clone();
         self.connections.spawn_local(async move {
             conn_task::refuse(stream, answer, ending).await;
@@ -234,17 +239,17 @@ impl Admission {
 /// that is in a box.
 struct Conversation {
     stage: Stage,
-    served: Counted,
-    /// Held for its end.
-    _seat: Seat,
+    seat: Seat,
     protocol: &'static str,
-    peer: Rc<str>,
+    peer: Arc<str>,
 }
 
 enum Stage {
+    Arrived(Box<Arrived>),
     /// It comes to nothing if hands cannot be shaken.
-    Opening(Pin<Box<dyn Future<Output = Option<Serving<Guarded>>>>>),
+    ShakingHands(Pin<Box<dyn Future<Output = Option<Serving<Guarded>>>>>),
     Serving(Serving<Guarded>),
+    Over,
 }
 
 impl Future for Conversation {
@@ -252,108 +257,139 @@ impl Future for Conversation {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let conversation = self.get_mut();
-        if let Stage::Opening(opening) = &mut conversation.stage {
-            let Some(serving) = ready!(opening.as_mut().poll(cx)) else {
-                return Poll::Ready(());
+        loop {
+            let stage = match &mut conversation.stage {
+                Stage::Arrived(_) => match replace(&mut conversation.stage, Stage::Over) {
+                    Stage::Arrived(arrived) => arrived.proceed(),
+                    other => other,
+                },
+                Stage::ShakingHands(shaking) => match ready!(shaking.as_mut().poll(cx)) {
+                    Some(serving) => Stage::Serving(serving),
+                    None => return Poll::Ready(()),
+                },
+                Stage::Serving(serving) => {
+                    if let Err(error) = ready!(Pin::new(serving).poll(cx)) {
+                        tracing::debug!(peer = &*conversation.peer, %error, "connection lost");
+                    }
+                    return Poll::Ready(());
+                }
+                Stage::Over => return Poll::Ready(()),
             };
-            conversation.stage = Stage::Serving(serving);
+            conversation.stage = stage;
         }
-        if let Stage::Serving(serving) = &mut conversation.stage
-            && let Err(error) = ready!(Pin::new(serving).poll(cx))
-        {
-            tracing::debug!(peer = &*conversation.peer, %error, "connection lost");
-        }
-        Poll::Ready(())
     }
 }
 
-/// Who it is, and what is spoken with it.
-async fn open(
+/// Somebody who was let in, before anything is known of them.
+struct Arrived {
     stream: Stream,
-    mut arrival: Arrival,
+    arrival: Arrival,
     offer: Rc<Offer>,
     door: Rc<Door>,
     bells: Rc<Bells>,
-) -> Option<Serving<Guarded>> {
-    let ListenerConfig {
-        endpoint,
-        port,
-        stream: options,
-        ..
-    } = &*offer.config;
-    let mut came = Came {
-        from: stream.address(),
-        by_tls: offer.tls.is_some(),
-        shown: None,
+}
+
+impl Arrived {
+    /// What comes next.
+    fn proceed(self: Box<Self>) -> Stage {
+        match (&self.stream, &self.offer.tls) {
+            (Stream::Tcp(_), Some(_)) => Stage::ShakingHands(Box::pin(shake(self))),
+            _ => Stage::Serving(self.serve(None)),
+        }
+    }
+
+    /// What is spoken with them. `chain`: the certificates that they have shown.
+    fn serve(self, chain: Option<Chain>) -> Serving<Guarded> {
+        let Arrived {
+            stream,
+            arrival,
+            offer,
+            door,
+            bells,
+        } = self;
+        let came = Came {
+            from: stream.address(),
+            by_tls: offer.tls.is_some(),
+            shown: chain.map(Box::new),
+        };
+        let nudge = Rc::<Nudge>::default();
+        let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
+        door.enter(Instant::now(), &visitor, came);
+        let connection = Connection {
+            visitor: visitor.clone(),
+            port: offer.config.port.clone(),
+            options: offer.config.stream.clone(),
+        };
+        let session = offer.config.endpoint.session(Instant::now(), connection);
+        let session = Guarded::new(visitor, session);
+        Serving::new(stream, session, nudge, bells)
+    }
+}
+
+/// Hands are shaken, and it is asked who they are.
+async fn shake(arrived: Box<Arrived>) -> Option<Serving<Guarded>> {
+    let Arrived {
+        stream,
+        mut arrival,
+        offer,
+        door,
+        bells,
+    } = *arrived;
+    let (Stream::Tcp(stream), Some(tls)) = (stream, &offer.tls) else {
+        return None;
     };
-    let stream = match (stream, &offer.tls) {
-        (Stream::Tcp(stream), Some(tls)) => {
-            let shaking = shake_hands(stream, tls, arrival.deadline());
-            match bells.ending().stop.run_until_cancelled(shaking).await {
-                None => return None,
-                Some(Err(failed)) => {
-                    let (of_certificate, why) =
-                        (failed.why.is_of_certificate(), failed.why.to_string());
-                    arrival.handle_no_handshake(Instant::now(), of_certificate, &why);
-                    if let Some(told) = failed.told {
-                        let ending = bells.ending().clone();
-                        conn_task::refuse(Stream::Tcp(told), Bytes::new(), ending).await;
-                    }
-                    return None;
-                }
-                Some(Ok(Shaken { stream, chain })) => {
-                    tracing::debug!(peer = arrival.peer(), "hands shaken");
-                    arrival.identify(match chain.as_deref() {
-                        // It was understood when hands were shaken.
-                        Some([shown, ..]) => match read_subject(shown) {
-                            Ok(subject) => arrival.known_by(subject, offer.config.access),
-                            Err(_) => Identity::anonymous(None),
-                        },
-                        Some([]) | None => Identity::anonymous(offer.config.access),
-                    });
-                    came.shown = chain;
-                    Stream::Tls(stream)
-                }
+    let shaking = shake_hands(stream, tls, arrival.deadline());
+    match bells.ending().stop.run_until_cancelled(shaking).await {
+        None => None,
+        Some(Err(failed)) => {
+            let (of_certificate, why) = (failed.why.is_of_certificate(), failed.why.to_string());
+            arrival.handle_no_handshake(Instant::now(), of_certificate, &why);
+            if let Some(told) = failed.told {
+                let ending = bells.ending().clone();
+                conn_task::refuse(Stream::Tcp(told), Bytes::new(), ending).await;
             }
+            None
         }
-        (stream, _) => stream,
-    };
-    let nudge = Rc::<Nudge>::default();
-    let visitor = Visitor::new(Instant::now(), arrival, nudge.clone());
-    door.enter(Instant::now(), &visitor, came);
-    let connection = Connection {
-        visitor: visitor.clone(),
-        port: port.clone(),
-        options: options.clone(),
-    };
-    let session = endpoint.session(Instant::now(), connection);
-    let session = Guarded::new(visitor, session);
-    Some(Serving::new(stream, session, nudge, bells))
-}
-
-/// One of a counted kind, for as long as it lives; also when its task panics.
-struct Counted {
-    admission: Rc<Admission>,
-    counter: fn(&Admission) -> &Cell<usize>,
-}
-
-impl Counted {
-    fn new(admission: &Rc<Admission>, counter: fn(&Admission) -> &Cell<usize>) -> Counted {
-        counter(admission).update(|count| count + 1);
-        Counted {
-            admission: admission.clone(),
-            counter,
+        Some(Ok(Shaken { stream, chain })) => {
+            tracing::debug!(peer = arrival.peer(), "hands shaken");
+            arrival.identify(match chain.as_deref() {
+                // It was understood when hands were shaken.
+                Some([shown, ..]) => match read_subject(shown) {
+                    Ok(subject) => arrival.known_by(subject, offer.config.access),
+                    Err(_) => Identity::anonymous(None),
+                },
+                Some([]) | None => Identity::anonymous(offer.config.access),
+            });
+            let stream = Stream::Tls(stream);
+            let arrived = Arrived {
+                stream,
+                arrival,
+                offer,
+                door,
+                bells,
+            };
+            Some(arrived.serve(chain))
         }
     }
 }
 
-impl Drop for Counted {
+/// One who is refused, for as long as that takes; also when its task panics.
+struct Refused(Rc<Admission>);
+
+impl Refused {
+    fn new(admission: &Rc<Admission>) -> Refused {
+        admission.refused.update(|count| count + 1);
+        Refused(admission.clone())
+    }
+}
+
+impl Drop for Refused {
     fn drop(&mut self) {
-        (self.counter)(&self.admission).update(|count| count - 1);
+        self.0.refused.update(|count| count - 1);
     }
 }
 
-/// One of those that its address may have, for as long as it lives.
+/// One of those that are served, and of those that its address may have, for as long as it lives; also when its task panics.
 struct Seat {
     admission: Rc<Admission>,
     origin: Origin,
@@ -365,6 +401,7 @@ impl Seat {
     fn new(admission: &Rc<Admission>, origin: Origin) -> Result<Seat, usize> {
         let limit = admission.limits.get().of(origin);
         admission.peers.borrow_mut().enter(origin, limit)?;
+        admission.served.update(|count| count + 1);
         Ok(Seat {
             admission: admission.clone(),
             origin,
@@ -374,6 +411,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.admission.served.update(|count| count - 1);
         self.admission.peers.borrow_mut().leave(self.origin);
     }
 }
@@ -387,8 +425,8 @@ impl Drop for Conversation {
             unsent,
             cut,
         } = match &self.stage {
-            Stage::Opening(_) => Account::default(),
             Stage::Serving(serving) => serving.account(),
+            Stage::Arrived(_) | Stage::ShakingHands(_) | Stage::Over => Account::default(),
         };
         let (peer, protocol) = (&*self.peer, self.protocol);
         if std::thread::panicking() {
@@ -404,14 +442,9 @@ impl Drop for Conversation {
         } else {
             tracing::debug!(peer, protocol, received, sent, "disconnected");
         }
-        self.served
-            .admission
-            .gate
-            .gateway()
-            .connections()
-            .ended(cut);
+        self.seat.admission.gate.gateway().connections().ended(cut);
         if cut {
-            self.served.admission.cut.update(|cut| CutShort {
+            self.seat.admission.cut.update(|cut| CutShort {
                 connections: cut.connections + 1,
                 unsent: cut.unsent + unsent,
             });

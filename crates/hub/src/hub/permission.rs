@@ -153,7 +153,7 @@ impl Hub {
     pub fn label(&self, client: ClientId) -> String {
         self.clients
             .get(client)
-            .map(|client| client.label.clone())
+            .map(|client| client.label.as_ref().to_owned())
             .unwrap_or_default()
     }
 }

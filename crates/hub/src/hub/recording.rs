@@ -50,7 +50,7 @@ impl Hub {
         self.journal.happened(now, end, || Happening::Asked {
             client: clients
                 .get(client)
-                .map(|client| client.label.clone())
+                .map(|client| client.label.as_ref().to_owned())
                 .unwrap_or_default(),
             end: AskEnd::of(outcome),
         });

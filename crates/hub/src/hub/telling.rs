@@ -42,7 +42,7 @@ impl Hub {
             return Some(about_writes);
         }
         let reason = match &client.closing {
-            Closing::Now(reason) => Some(reason.clone()),
+            Closing::Now(reason) => Some(*reason.clone()),
             Closing::Owed(end) => {
                 let data = client
                     .reader
@@ -271,7 +271,7 @@ impl Hub {
             if unread {
                 client.forget_ends();
             }
-            client.closing = Closing::Now(reason);
+            client.closing = Closing::Now(Box::new(reason));
             client.reader = None;
             self.wakes.news(id, &mut client.wake);
         }

@@ -363,7 +363,7 @@ impl World {
         name: Option<u8>,
     ) {
         let attach = Attach {
-            label: format!("client {}", self.clients.len()),
+            label: format!("client {}", self.clients.len()).into(),
             access,
             read,
             on_lag,

@@ -40,7 +40,7 @@ pub(crate) struct Came {
     /// Over TLS.
     pub(crate) by_tls: bool,
     /// The certificate that they have shown.
-    pub(crate) shown: Option<Chain>,
+    pub(crate) shown: Option<Box<Chain>>,
 }
 
 impl Door {

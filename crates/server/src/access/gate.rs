@@ -92,7 +92,7 @@ pub struct GateCounters {
 pub struct Arrival {
     pub(super) gate: Rc<Gate>,
     pub(super) origin: Origin,
-    pub(super) peer: Rc<str>,
+    pub(super) peer: Arc<str>,
     pub(super) protocol: &'static str,
     pub(super) identity: Identity,
     pub(super) place: Option<Box<Place>>,
@@ -235,7 +235,7 @@ impl Gate {
         self: &Rc<Self>,
         now: Instant,
         origin: Origin,
-        peer: impl Into<Rc<str>>,
+        peer: impl Into<Arc<str>>,
         protocol: &'static str,
         identity: Identity,
     ) -> Result<Arrival, Crowded> {

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use uart_iface::{ErrorCounters, LineSettings, PortName};
@@ -41,7 +42,7 @@ pub struct Visitor {
     gate: Rc<Gate>,
     origin: Origin,
     /// Where they are.
-    peer: Rc<str>,
+    peer: Arc<str>,
     protocol: &'static str,
     identity: RefCell<Identity>,
     /// While they have not said who they are.
@@ -433,10 +434,10 @@ impl Visitor {
     }
 
     /// Who it is, for logs and for other clients' refusals.
-    fn label(&self) -> String {
+    fn label(&self) -> Arc<str> {
         match self.name() {
-            None => self.peer.as_ref().to_owned(),
-            Some(name) => format!("{name} ({})", self.peer),
+            None => self.peer.clone(),
+            Some(name) => format!("{name} ({})", self.peer).into(),
         }
     }
 }

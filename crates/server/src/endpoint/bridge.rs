@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use uartnet_hub::{CloseReason, DeviceState, Notice, Refusal};
 
 use super::writer::Writer;
@@ -36,8 +36,8 @@ pub(super) struct Bridge {
     /// `None` until the first notice tells.
     present: Option<bool>,
     /// Sent by the client while the device was away.
-    waiting: BytesMut,
-    ending: Option<Ending>,
+    waiting: Vec<u8>,
+    ending: Option<Box<Ending>>,
     /// Nobody listens any more.
     gone: bool,
     finished: Option<Finish>,
@@ -73,7 +73,7 @@ impl Bridge {
             writer: Writer::new(attached.write_offset),
             when_absent: options.when_absent,
             present: None,
-            waiting: BytesMut::new(),
+            waiting: Vec::new(),
             ending: None,
             gone: false,
             finished: None,
@@ -102,7 +102,8 @@ impl Bridge {
 
     /// When [`Bridge::handle_timeout`] is due.
     pub(super) fn timeout(&self) -> Option<Instant> {
-        match self.ending.filter(|_| self.finished.is_none())? {
+        let ending = self.ending.as_deref();
+        match *ending.filter(|_| self.finished.is_none())? {
             Ending::Writing { until } => Some(until),
             Ending::Listening { quiet, until } => Some(quiet.min(until)),
         }
@@ -127,16 +128,16 @@ impl Bridge {
         if self.ending.is_some() {
             return;
         }
-        self.ending = Some(Ending::Writing {
+        self.ending = Some(Box::new(Ending::Writing {
             until: now + WRITING,
-        });
+        }));
         self.settle_ending(now);
     }
 
     /// Nothing reaches the client any more: it is let go as soon as all it sent is written.
     pub(super) fn handle_gone(&mut self, now: Instant) {
         self.gone = true;
-        if let Some(Ending::Listening { .. }) = self.ending {
+        if let Some(Ending::Listening { .. }) = self.ending.as_deref() {
             self.finished.get_or_insert(Finish::Close);
         }
         self.settle_ending(now);
@@ -152,7 +153,7 @@ impl Bridge {
         if self.timeout().is_none_or(|at| now < at) {
             return;
         }
-        if let Some(Ending::Writing { .. }) = self.ending {
+        if let Some(Ending::Writing { .. }) = self.ending.as_deref() {
             let left = self.waiting.len() as u64 + self.writer.unsettled();
             tracing::warn!(port = %self.port(), bytes = left, "a client left, and the UART does not take its last bytes");
         }
@@ -168,7 +169,7 @@ impl Bridge {
             let notice = self.client.poll_notice(now, limit)?;
             match &notice {
                 Notice::Data { .. } => {
-                    if let Some(Ending::Listening { quiet, .. }) = &mut self.ending {
+                    if let Some(Ending::Listening { quiet, .. }) = self.ending.as_deref_mut() {
                         *quiet = now + SILENCE;
                     }
                     return Some(notice);
@@ -179,7 +180,7 @@ impl Bridge {
                 }
                 Notice::Written { up_to } => {
                     self.writer.settle(*up_to);
-                    if let Some(Ending::Writing { until }) = &mut self.ending {
+                    if let Some(Ending::Writing { until }) = self.ending.as_deref_mut() {
                         *until = now + WRITING;
                     }
                 }
@@ -234,7 +235,7 @@ impl Bridge {
     /// What waited for the device or for room is tried again.
     fn resume(&mut self, now: Instant) {
         if self.writer.holds() {
-            let held = self.writer.held().len();
+            let held = self.writer.held_len();
             match self.writer.resume(now, &self.client) {
                 Ok(()) => {}
                 Err(Refusal::Absent { reason }) if self.when_absent == WhenAbsent::Hold => {
@@ -244,7 +245,7 @@ impl Bridge {
             }
         }
         if self.present == Some(true) && !self.waiting.is_empty() && !self.writer.holds() {
-            let waiting = std::mem::take(&mut self.waiting).freeze();
+            let waiting = std::mem::take(&mut self.waiting).into();
             self.push(now, waiting);
         }
         self.settle_ending(now);
@@ -263,8 +264,7 @@ impl Bridge {
             // The hub knows of it before its notice has come here.
             Err(Refusal::Absent { .. }) if self.when_absent == WhenAbsent::Hold => {
                 let accepted = (self.writer.end() - from) as usize;
-                let behind =
-                    std::mem::replace(&mut self.waiting, BytesMut::from(&bytes[accepted..]));
+                let behind = std::mem::replace(&mut self.waiting, bytes[accepted..].to_vec());
                 self.waiting.extend_from_slice(&behind);
                 self.present = Some(false);
             }
@@ -274,17 +274,17 @@ impl Bridge {
 
     /// Once all that a client sent is written, it may listen for a while.
     fn settle_ending(&mut self, now: Instant) {
-        if let Some(Ending::Writing { .. }) = self.ending
+        if let Some(Ending::Writing { .. }) = self.ending.as_deref()
             && self.waiting.is_empty()
             && !self.writer.is_unsettled()
         {
             if self.gone {
                 self.finished.get_or_insert(Finish::Close);
             }
-            self.ending = Some(Ending::Listening {
+            self.ending = Some(Box::new(Ending::Listening {
                 quiet: now + SILENCE,
                 until: now + LISTENING,
-            });
+            }));
         }
     }
 

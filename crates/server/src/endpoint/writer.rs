@@ -13,11 +13,17 @@ use crate::gateway::PortClient;
 pub(super) struct Writer {
     /// The write offset of the next byte the hub will accept.
     next: u64,
-    held: Bytes,
-    /// How often the device had been lost when they were found no room for; `None`: they may wait for the next one.
-    held_since: Option<u64>,
+    held: Option<Box<Held>>,
     /// The write offset below which everything was written or lost.
     settled: u64,
+}
+
+/// What the hub had no room for; never empty.
+#[derive(Debug)]
+struct Held {
+    bytes: Bytes,
+    /// How often the device had been lost then; `None`: they may wait for the next one.
+    since: Option<u64>,
 }
 
 impl Writer {
@@ -25,25 +31,24 @@ impl Writer {
     pub(super) fn new(next: u64) -> Writer {
         Writer {
             next,
-            held: Bytes::new(),
-            held_since: None,
+            held: None,
             settled: next,
         }
     }
 
     /// The write offset of the next byte, were everything held accepted.
     pub(super) fn end(&self) -> u64 {
-        self.next + self.held.len() as u64
+        self.next + self.held_len() as u64
     }
 
     /// Whether bytes are held: the client must not be read.
     pub(super) fn holds(&self) -> bool {
-        !self.held.is_empty()
+        self.held.is_some()
     }
 
-    /// What is held.
-    pub(super) fn held(&self) -> &Bytes {
-        &self.held
+    /// How many bytes are held.
+    pub(super) fn held_len(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.bytes.len())
     }
 
     /// How many bytes are held, or accepted and neither written nor lost.
@@ -75,8 +80,7 @@ impl Writer {
             !self.holds(),
             "the client must not be read while bytes are held"
         );
-        self.held = bytes;
-        self.hand_over(now, client)
+        self.hand_over(now, client, bytes)
     }
 
     /// Tries again with what is held. If the device was lost meanwhile, that was meant for a device that is no more, unless
@@ -85,48 +89,50 @@ impl Writer {
     /// # Errors
     /// As [`Writer::push`].
     pub(super) fn resume(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
+        let Some(held) = self.held.take() else {
+            return Ok(());
+        };
         let losses = client.port().losses_that_discard();
-        if losses != self.held_since {
-            self.held = Bytes::new();
+        if losses != held.since {
             return Err(Refusal::Absent {
                 reason: "it was lost while these bytes waited for room".to_owned(),
             });
         }
-        let held = self.held.clone();
-        match self.hand_over(now, client) {
+        match self.hand_over(now, client, held.bytes.clone()) {
             Err(Refusal::Absent { .. }) if losses.is_none() => {
-                self.held = held;
+                self.held = Some(held);
                 Ok(())
             }
             handed_over => handed_over,
         }
     }
 
-    fn hand_over(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
-        let mut piece = self.held.clone();
+    fn hand_over(
+        &mut self,
+        now: Instant,
+        client: &PortClient,
+        mut bytes: Bytes,
+    ) -> Result<(), Refusal> {
+        let mut piece = bytes.clone();
         while !piece.is_empty() {
             match client.write(now, piece.clone()) {
                 Ok(()) => {
                     self.next += piece.len() as u64;
-                    self.held = self.held.split_off(piece.len());
-                    piece = self.held.clone();
+                    bytes = bytes.split_off(piece.len());
+                    piece = bytes.clone();
                 }
                 // Larger than the queue will ever have room for: it goes in pieces, and others may come between them.
                 Err(Refusal::Busy { limit, .. })
-                    if piece.len() > limit.div_ceil(2) && self.held.len() > limit =>
+                    if piece.len() > limit.div_ceil(2) && bytes.len() > limit =>
                 {
-                    piece = self
-                        .held
-                        .slice(..limit.div_ceil(2).max(1).min(piece.len() - 1));
+                    piece = bytes.slice(..limit.div_ceil(2).max(1).min(piece.len() - 1));
                 }
                 Err(Refusal::Busy { .. }) => {
-                    self.held_since = client.port().losses_that_discard();
+                    let since = client.port().losses_that_discard();
+                    self.held = Some(Box::new(Held { bytes, since }));
                     return Ok(());
                 }
-                Err(refusal) => {
-                    self.held = Bytes::new();
-                    return Err(refusal);
-                }
+                Err(refusal) => return Err(refusal),
             }
         }
         Ok(())
