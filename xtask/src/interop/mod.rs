@@ -3,6 +3,7 @@
 
 mod asciinema;
 mod certificates;
+mod container;
 mod esptool;
 mod firmware;
 mod full_disk;
@@ -96,6 +97,7 @@ const CASES: &[Case] = &[
     systemd::CASE,
     lost_peer::CASE,
     full_disk::CASE,
+    container::CASE,
 ];
 
 /// How much of an answer is shown: so many lines, each of so many characters.
