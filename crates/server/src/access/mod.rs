@@ -8,7 +8,7 @@
 
 //!
 //! The way in is the [`Gate`]: it knows the tokens and the holders of certificates, bounds those who have not said who they
-//! are, and shows out whose token is no longer in force, as the [`Door`] of a listener does with whom it no longer covers,
+//! are, and shows out whose token is no longer in force, as the `Door` of a listener does with whom it no longer covers,
 //! through the `Guarded` conversation that every endpoint's session is wrapped in.
 
 mod allowed;
