@@ -318,7 +318,8 @@ fn a_token_is_not_taken_beside_a_certificate() {
     for token in [secret.as_str(), "uart_nonsense"] {
         uart(token)
             .code(1)
-            .stderr(contains("unauthorized").and(contains("takes no token beside it")));
+            .stderr(contains("unauthorized").and(contains("takes no token beside it")))
+            .stderr(contains("uart login").not());
     }
     let mut without = bench.keys.uart(&gateway);
     without.arg("--cert").arg(bench.pem("ci"));

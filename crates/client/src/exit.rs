@@ -92,6 +92,7 @@ fn advice(answer: &ErrorAnswer, from_environment: bool) -> Option<&'static str> 
             "whoever runs the gateway decides that, by your token (uartd token create NAME --access …) or certificate",
         ),
         // Certificates have sentences of their own.
+        ErrorCode::Unauthorized if answer.message.contains("certificate") => None,
         ErrorCode::Unauthorized if !answer.message.contains("token") => None,
         ErrorCode::Unauthorized if from_environment => Some(
             "that was the token in UART_TOKEN, which stands above uart login; one that is in force comes from whoever runs the \
@@ -140,12 +141,14 @@ mod tests {
         let not_in_force = "this token is not in force here";
         let no_token = "this listener lets in who has a token; then: uart login";
         let certificate = "the certificate has expired";
+        let beside = "this listener knows you by your certificate, and takes no token beside it";
         for (error, message, from_environment, advised) in [
             (ErrorCode::Forbidden, "no", false, "--access"),
             (ErrorCode::Unauthorized, not_in_force, true, "UART_TOKEN"),
             (ErrorCode::Unauthorized, not_in_force, false, "uart login"),
             (ErrorCode::Unauthorized, no_token, false, ""),
             (ErrorCode::Unauthorized, certificate, true, ""),
+            (ErrorCode::Unauthorized, beside, true, ""),
             (ErrorCode::UnknownPort, "no", true, ""),
         ] {
             let advice = advice(&ErrorAnswer::new(error, message), from_environment);
