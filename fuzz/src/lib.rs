@@ -9,7 +9,6 @@ mod config;
 mod frames;
 mod hub;
 mod messages;
-mod reload;
 mod rfc2217;
 mod session;
 mod spec;
@@ -19,7 +18,6 @@ pub use config::config;
 pub use frames::frames;
 pub use hub::hub;
 pub use messages::messages;
-pub use reload::reload;
 pub use rfc2217::rfc2217;
 pub use session::session;
 pub use spec::spec;
@@ -67,9 +65,5 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "session",
         run: session,
-    },
-    Target {
-        name: "reload",
-        run: reload,
     },
 ];
