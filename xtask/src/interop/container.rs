@@ -9,11 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use uartnet_tests::{Board, DEADLINE, Daemon, Process, uart_command, uartd_command};
 
+use super::machines::same_environment;
 use super::needs::Need;
-use super::{Case, finish, folder};
+use super::{Case, folder, info};
 
 pub(super) const CASE: Case = Case {
     name: "container",
@@ -48,12 +48,7 @@ fn run() -> Result<()> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", CONTAINER]);
     command.arg(uartd.get_program()).arg(&devices).arg(&file);
-    for (name, value) in uartd.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    same_environment(&mut command, &uartd);
     println!("$ uartd --config uartd.toml, with /dev alone");
     let daemon = Daemon::run(&mut command, 1)?;
 
@@ -114,9 +109,6 @@ fn plug_in(devices: &Path, name: &str, board: &Board) -> Result<()> {
 
 /// Why this port's device is not there, if it is not.
 fn absent_reason(daemon: &Daemon, port: &str) -> Result<Option<String>> {
-    let mut info = uart_command(daemon.gateway())?;
-    let (code, said) = finish(info.args(["info", port, "--json"]))?;
-    ensure!(code == 0, "uart info ended with exit code {code}");
-    let info: Value = serde_json::from_str(&said).context("uart info says no JSON")?;
+    let info = info(daemon, port)?;
     Ok(info["absent_reason"].as_str().map(str::to_owned))
 }

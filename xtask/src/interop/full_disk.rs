@@ -10,8 +10,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use uartnet_tests::{DEADLINE, Daemon, uart_command, uartd_command};
 
+use super::machines::same_environment;
 use super::needs::Need;
-use super::{Case, finish, folder};
+use super::{Case, finish, folder, info};
 use crate::run::shown;
 
 pub(super) const CASE: Case = Case {
@@ -54,9 +55,7 @@ fn fill(history: &str, is_all_there: bool) -> Result<()> {
         "mount -t tmpfs -o size={DISK} tmpfs \"$1\" && head -c {TAKEN} /dev/zero > \"$1/taken\" && exec \"$0\" --config \"$2\""
     ));
     command.arg(uartd.get_program()).arg(&disk).arg(&file);
-    for name in uartd.get_envs().filter(|(_, value)| value.is_none()) {
-        command.env_remove(name.0);
-    }
+    same_environment(&mut command, &uartd);
     println!("$ {} (history {history})", shown(&command));
     let mut daemon = Daemon::run(&mut command, 1)?;
 
@@ -166,9 +165,7 @@ fn status(daemon: &Daemon) -> Result<Value> {
 fn wait_info(daemon: &Daemon, what: &str, accept: impl Fn(&Value) -> bool) -> Result<Value> {
     let begun = Instant::now();
     loop {
-        let (code, said) = uart(daemon, &["info", "board0", "--json"])?;
-        ensure!(code == 0, "uart info ended with exit code {code}");
-        let info = serde_json::from_str(&said).context("uart info says no JSON")?;
+        let info = info(daemon, "board0")?;
         if accept(&info) {
             return Ok(info);
         }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use uartnet_tests::{DEADLINE, Daemon, Process, exit_code, uart_command, uartd_command};
+use uartnet_tests::{DEADLINE, Daemon, Process, exit_code, uartd_command};
 
 use super::needs::python;
-use super::{finish, folder, shortened};
+use super::{folder, info, shortened};
 use crate::run::shown;
 
 /// The port's name.
@@ -61,10 +61,7 @@ impl Gateway {
     /// # Errors
     /// It says nothing, or no JSON.
     pub(super) fn info(&self) -> Result<Value> {
-        let mut info = uart_command(self.daemon.gateway())?;
-        let (code, said) = finish(info.args(["info", PORT, "--json"]))?;
-        ensure!(code == 0, "uart info ended with exit code {code}");
-        serde_json::from_str(&said).context("uart info says no JSON")
+        info(&self.daemon, PORT)
     }
 
     /// Waits until what `uart info` says is accepted, and returns it.

@@ -56,12 +56,7 @@ impl Machine {
         let mut inside = Command::new("nsenter");
         inside.args(["--net", "--target", &self.holder.id().to_string(), "--"]);
         inside.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
+        same_environment(&mut inside, command);
         inside
     }
 
@@ -102,5 +97,15 @@ impl Cable<'_> {
     /// The system refuses.
     pub(super) fn plug(&self) -> Result<()> {
         self.ends[1].ip(&["link", "set", CABLE, "up"])
+    }
+}
+
+/// Gives a command what another one was given as its environment.
+pub(super) fn same_environment(command: &mut Command, other: &Command) {
+    for (name, value) in other.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
 }

@@ -37,6 +37,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use uartnet_tests::{Daemon, Process, binaries, exit_code, uart_command};
 
 use needs::Need;
@@ -192,6 +193,14 @@ fn ask(daemon: &Daemon, port: &str, command: &str) -> Result<(i32, String)> {
         println!("  … and {} lines more", left.len());
     }
     Ok((code, answer))
+}
+
+/// What `uart info PORT` says.
+fn info(daemon: &Daemon, port: &str) -> Result<Value> {
+    let mut info = uart_command(daemon.gateway())?;
+    let (code, said) = finish(info.args(["info", port, "--json"]))?;
+    ensure!(code == 0, "uart info ended with exit code {code}");
+    serde_json::from_str(&said).context("uart info says no JSON")
 }
 
 /// A line as far as a terminal shows it.
