@@ -39,7 +39,7 @@ struct Ends {
 }
 
 /// What changed and was not told. Only the newest state is told, so there is nothing to keep but that it changed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct News {
     pub(crate) state: bool,
     pub(crate) line: bool,
@@ -47,6 +47,13 @@ pub(crate) struct News {
     pub(crate) lease: bool,
     pub(crate) ask_turn: bool,
     pub(crate) errors: ReceiveErrors,
+}
+
+impl News {
+    /// Whether there is none.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == News::default()
+    }
 }
 
 /// Whether the client is being cut off.
@@ -147,6 +154,8 @@ pub(crate) struct Wake {
     /// Room has come for it, and it was not woken for that yet.
     room: bool,
     queued: bool,
+    /// It was told everything, and nothing came since: it will find nothing.
+    told: bool,
 }
 
 /// The clients to wake.
@@ -160,6 +169,7 @@ pub(crate) struct Wakes {
 impl Wakes {
     /// There is something to tell this client.
     pub(crate) fn news(&mut self, id: ClientId, wake: &mut Wake) {
+        wake.told = false;
         if !wake.awake {
             (wake.awake, wake.due) = (true, true);
             self.push(id, wake);
@@ -188,6 +198,11 @@ impl Wakes {
         self.push(id, wake);
     }
 
+    /// Whether the queue is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next one in the queue, whether it still needs waking or not.
     pub(crate) fn pop(&mut self) -> Option<ClientId> {
         self.queue.pop_front()
@@ -207,9 +222,19 @@ impl Wakes {
 }
 
 impl Wake {
-    /// The client was told everything.
+    /// The client found nothing more.
     pub(crate) fn nothing_left(&mut self) {
         (self.awake, self.due) = (false, false);
+    }
+
+    /// The client is told everything with this.
+    pub(crate) fn tells_all(&mut self) {
+        self.told = true;
+    }
+
+    /// Whether the client was told everything.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
     }
 
     /// It is taken out of the queue. Says whether it needs waking.

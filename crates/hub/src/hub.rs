@@ -16,6 +16,7 @@ use uart_iface::{InputSignals, Purge};
 use self::standoff::Standoff;
 use crate::arbiter::Arbiter;
 use crate::ask::Asks;
+use crate::bundle::Bundle;
 use crate::client::{Client, Closing, News, Wakes};
 use crate::history::History;
 use crate::journal::{Happening, Journal};
@@ -81,6 +82,7 @@ pub struct Hub {
     /// How many of them are told of receive errors.
     error_watchers: usize,
     wakes: Wakes,
+    bundle: Bundle,
     arbiter: Arbiter,
     writers: Writers,
     writes: WriteQueue,
@@ -136,6 +138,7 @@ impl Hub {
             clients: Slots::default(),
             error_watchers: 0,
             wakes: Wakes::default(),
+            bundle: Bundle::default(),
             arbiter: Arbiter::new(config.write, config.lease_idle),
             writers: Writers::default(),
             writes: WriteQueue::new(config.write_queue),
@@ -311,22 +314,28 @@ impl Hub {
         self.sequencer.handle_data(now, &bytes);
         self.typing.handle_data(now);
         self.journal.arrived(now, end_before);
+        let tells = self.bundle.arrived(now, bytes.len(), self.history.limit());
         self.history.push(bytes);
         self.journal.forget_before(self.history.start());
         let mut cut = Vec::new();
         let mut paused = false;
+        let mut readers = 0;
         for (id, client) in self.clients.iter_mut() {
             let Some(reader) = &mut client.reader else {
                 continue;
             };
+            readers += 1;
             match reader.arrived(now, &self.history, end_before, self.can_pause) {
                 Some(reason) => cut.push((id, reason)),
                 None => {
                     paused |= reader.stalls();
-                    self.wakes.news(id, &mut client.wake);
+                    if tells || reader.stalls() {
+                        self.wakes.news(id, &mut client.wake);
+                    }
                 }
             }
         }
+        self.bundle.count(readers);
         self.paused = paused;
         for (id, reason) in cut {
             self.cut(now, id, reason);
@@ -422,6 +431,13 @@ impl Hub {
         };
         if self.arbiter.handle_timeout(now, busy) {
             self.publish(|news, _| news.lease = true);
+        }
+        if self.bundle.handle_timeout(now) {
+            for (id, client) in self.clients.iter_mut() {
+                if client.reader.is_some() {
+                    self.wakes.news(id, &mut client.wake);
+                }
+            }
         }
         if self.paused {
             for client in self.clients.values_mut() {
@@ -672,14 +688,24 @@ impl Hub {
 
     /// The next thing to tell this client; data in pieces of at most `limit` bytes, or with 0 everything but data and gaps.
     /// `None`: nothing now, it will be woken.
-    pub fn poll_notice(&mut self, now: Instant, client: ClientId, limit: usize) -> Option<Notice> {
-        let notice = self.next_notice(now, client, limit);
+    pub fn poll_notice(&mut self, now: Instant, id: ClientId, limit: usize) -> Option<Notice> {
+        let wake = &mut self.clients.get_mut(id)?.wake;
+        if wake.is_told() {
+            wake.nothing_left();
+            return None;
+        }
+        let notice = self.next_notice(now, id, limit);
         if notice.is_none()
-            && let Some(client) = self.clients.get_mut(client)
+            && let Some(client) = self.clients.get_mut(id)
         {
             client.wake.nothing_left();
         }
         notice
+    }
+
+    /// Whether [`Hub::poll_wake`] or [`Hub::take_log_news`] may have something to say.
+    pub fn wants_to_wake(&self) -> bool {
+        !self.wakes.is_empty() || self.journal.has_news()
     }
 
     /// A client for which [`Hub::poll_notice`] has come since it last found none, or more [`Hub::write_room`] after it was
@@ -700,7 +726,7 @@ impl Hub {
     /// What the port's task should do to the device now. Each must be answered by [`Hub::handle_action_done`] before the
     /// next is given.
     pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
-        if !self.is_present() {
+        if self.sequencer.is_at_rest() || !self.is_present() {
             return None;
         }
         let held = self.is_held();
@@ -718,6 +744,11 @@ impl Hub {
     /// so ask again before each attempt to write, and after [`Hub::handle_transmitted`].
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         self.offered = None;
+        let is_idle =
+            self.writes.len() == 0 && self.asks.is_at_rest() && self.sequencer.is_at_rest();
+        if is_idle && self.standoff.is_none() {
+            return None;
+        }
         if !self.is_present() || !self.pacing.is_ready(now) {
             return None;
         }
@@ -771,6 +802,7 @@ impl Hub {
         for other in [
             self.sequencer.poll_timeout(),
             self.pacing.poll_timeout(),
+            self.bundle.poll_timeout(),
             typing,
             self.standoff_timeout(),
             self.arbiter.poll_timeout(),

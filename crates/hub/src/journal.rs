@@ -159,6 +159,10 @@ impl Journal {
         self.end
     }
 
+    pub(crate) fn has_news(&self) -> bool {
+        self.news
+    }
+
     pub(crate) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
     }

@@ -17,6 +17,7 @@
 
 mod arbiter;
 mod ask;
+mod bundle;
 mod client;
 mod control;
 mod history;

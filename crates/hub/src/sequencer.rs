@@ -249,6 +249,11 @@ impl Sequencer {
         self.queue.is_empty()
     }
 
+    /// Whether there is none, nor anything to tell of those there were.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.queue.is_empty() && self.ended.is_empty() && !self.line_stays
+    }
+
     /// Whether an operation of this client waits or runs.
     pub(crate) fn has(&self, client: ClientId) -> bool {
         self.queue

@@ -158,13 +158,15 @@ impl Writers {
 
     /// The clients that are told what becomes of this record's bytes.
     pub(crate) fn owners(&self, id: WriterId) -> impl Iterator<Item = ClientId> {
-        let record = self.records.get(id).into_iter();
-        record.flat_map(|record| {
-            let earlier = record.earlier.iter().map(|(earlier, _)| earlier);
-            let records = earlier.filter_map(|&earlier| self.records.get(earlier));
-            let owners = records.filter_map(|record| record.owner);
-            record.owner.into_iter().chain(owners)
-        })
+        let record = self.records.get(id);
+        let owner = record.and_then(|record| record.owner);
+        let earlier = record.map_or(&[][..], |record| &record.earlier);
+        let records = earlier
+            .iter()
+            .filter_map(|(earlier, _)| self.records.get(*earlier));
+        owner
+            .into_iter()
+            .chain(records.filter_map(|record| record.owner))
     }
 
     /// Whether bytes of this record are queued.

@@ -969,3 +969,54 @@ fn the_clients_of_a_removed_port_are_told_so() {
     assert_eq!(bench.write(id, "x"), Err(Refusal::Removed));
     assert_eq!(bench.notices(id), [Notice::Closed(CloseReason::Removed)]);
 }
+
+#[test]
+fn very_many_readers_are_told_of_what_arrives_in_a_moment_together_and_few_at_once() {
+    for (count, bundles) in [(255, false), (256, true)] {
+        let mut bench = Bench::new(config());
+        let readers: Vec<ClientId> = (0..count)
+            .map(|_| bench.attach(reader("one of many", ReadFrom::Live)))
+            .collect();
+        bench.data("how many there are is known from here on");
+        let woken = |bench: &mut Bench| {
+            let woken = bench.wakes().len();
+            let heard = readers.iter().all(|id| !bench.notices(*id).is_empty());
+            (woken, heard)
+        };
+        woken(&mut bench);
+        bench.now += 1000 * MS;
+        bench.data("after a while of silence");
+        assert_eq!(woken(&mut bench), (count, true), "at once");
+        bench.now += 10 * MS;
+        bench.data("soon after it");
+        if !bundles {
+            assert_eq!(bench.hub.poll_timeout(), None);
+            assert_eq!(woken(&mut bench), (count, true));
+            continue;
+        }
+        assert_eq!(bench.wakes(), []);
+        assert_eq!(bench.hub.poll_timeout(), Some(bench.now + 10 * MS));
+        bench.now += 9 * MS;
+        bench.data("and sooner");
+        bench.hub.handle_timeout(bench.now);
+        assert_eq!(bench.wakes(), []);
+        bench.now += MS;
+        bench.hub.handle_timeout(bench.now);
+        assert_eq!(bench.wakes().len(), count);
+        for id in &readers {
+            let data = bench.notices(*id);
+            let len = data.iter().map(|notice| match notice {
+                Notice::Data { bytes, .. } => bytes.len(),
+                _ => 0,
+            });
+            assert_eq!(len.sum::<usize>(), 23, "nothing is lost");
+        }
+        assert_eq!(bench.hub.poll_timeout(), None);
+        bench.now += MS;
+        bench.data("few");
+        assert_eq!(bench.wakes(), []);
+        bench.data("many ".repeat(1000));
+        assert_eq!(bench.wakes().len(), count, "many bytes do not wait");
+        assert_eq!(bench.hub.poll_timeout(), None);
+    }
+}

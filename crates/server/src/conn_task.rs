@@ -181,6 +181,7 @@ impl<S: Session> Serving<S> {
             nudge,
             output: None,
             silent: false,
+            awaits_input: false,
             alarm: Alarm::default(),
             ended: false,
             stopped: false,
@@ -278,6 +279,8 @@ struct Connection<S> {
     output: Option<Box<Output>>,
     /// The session has said all it has to say until something happens to it, or its nudge is rung.
     silent: bool,
+    /// Its task is woken by input.
+    awaits_input: bool,
     alarm: Alarm,
     /// The client has shut down its sending half.
     ended: bool,
@@ -345,15 +348,18 @@ impl<S: Session> Round<'_, S> {
             {
                 return Poll::Ready(finish);
             }
-            let read = self.read(cx);
-            if read.is_ready() && in_place::catch_up() {
-                self.now = Instant::now();
+            if self.read(cx).is_ready() {
+                if in_place::catch_up() {
+                    self.now = Instant::now();
+                }
+                continue;
             }
             let timed = self.time(cx);
-            if read.is_pending() && timed.is_pending() && !self.connection.nudge.poll(cx) {
+            if timed.is_pending() && !self.connection.nudge.poll(cx) {
                 return Poll::Pending;
             }
         }
+        let _timed = self.time(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -396,8 +402,14 @@ impl<S: Session> Round<'_, S> {
     /// Ready when something was read.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.connection.ended || !self.connection.session.wants_input() {
+            self.connection.awaits_input = false;
             return Poll::Pending;
         }
+        // Its own task is woken by input.
+        if self.connection.awaits_input && in_place::is_guest() {
+            return Poll::Pending;
+        }
+        self.connection.awaits_input = true;
         with_scratch(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             let stream = &mut self.connection.stream;
@@ -407,6 +419,7 @@ impl<S: Session> Round<'_, S> {
                 stream.poll_read(cx, &mut buffer)
             };
             let read = ready!(read);
+            self.connection.awaits_input = false;
             self.now = Instant::now();
             match read {
                 Ok(()) if !buffer.filled().is_empty() => {
@@ -625,9 +638,14 @@ impl Stream {
         output: &mut Output,
     ) -> Poll<io::Result<()>> {
         while !output.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let filled = output.slices(&mut slices);
-            let count = ready!(self.poll_write(cx, &slices[..filled]))?;
+            let written = if let Some(piece) = output.as_one_piece() {
+                self.poll_write(cx, &[IoSlice::new(piece)])
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let filled = output.slices(&mut slices);
+                self.poll_write(cx, &slices[..filled])
+            };
+            let count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

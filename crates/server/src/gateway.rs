@@ -253,7 +253,9 @@ impl PortHandle {
         self.latest.set(now);
         let mut hub = self.hub.borrow_mut();
         let result = speak(&mut hub);
-        self.wake_clients(&mut hub);
+        if hub.wants_to_wake() {
+            self.wake_clients(&mut hub);
+        }
         result
     }
 
@@ -407,7 +409,9 @@ impl PortHandle {
         if hub.reading_paused() != was_paused {
             self.kick.ring();
         }
-        self.wake_clients(&mut hub);
+        if hub.wants_to_wake() {
+            self.wake_clients(&mut hub);
+        }
         notice
     }
 

@@ -7,35 +7,39 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use tokio::task::unconstrained;
+
 /// How many others are polled in one turn.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 thread_local! {
     static TURN: Turn = const {
         Turn {
             left: Cell::new(None),
-            rung: RefCell::new(VecDeque::new()),
+            rung: ManuallyDrop::new(RefCell::new(VecDeque::new())),
             busy: Cell::new(false),
-            at_work: RefCell::new(None),
+            at_work: ManuallyDrop::new(RefCell::new(None)),
         }
     };
 }
 
-/// What is known of the turn that is under way on this thread.
+/// What is known of the turn that is under way on this thread. It is empty when that has ended, and is never dropped: to look
+/// whether it was would cost more than all else here.
 struct Turn {
     /// How many others it may still poll; `None`: there is no turn.
     left: Cell<Option<usize>>,
-    rung: RefCell<VecDeque<WeakPlace>>,
+    rung: ManuallyDrop<RefCell<VecDeque<WeakPlace>>>,
     /// Another one is being polled.
     busy: Cell<bool>,
     /// Whose work is being polled.
-    at_work: RefCell<Option<Rc<dyn Place>>>,
+    at_work: ManuallyDrop<RefCell<Option<Rc<dyn Place>>>>,
 }
 
 /// Where a task's work is found.
@@ -116,7 +120,9 @@ impl<F: Future<Output = ()> + Unpin + 'static> Place for Work<F> {
             return;
         };
         let mut cx = Context::from_waker(&waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| self.poll(&mut cx)));
+        // Tokio's budget is the host's; every guest has bounds of its own.
+        let mut polling = unconstrained(poll_fn(|cx| self.poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut polling).poll(&mut cx)));
         if !matches!(polled, Ok(Poll::Pending)) {
             // Its task ends.
             waker.wake_by_ref();
@@ -169,6 +175,11 @@ pub(crate) fn note(place: &WeakPlace) -> bool {
     })
 }
 
+/// Whether what is being polled is so within the turn of somebody else.
+pub(crate) fn is_guest() -> bool {
+    TURN.with(|turn| turn.busy.get())
+}
+
 /// Polls those who were rung in this turn until now, unless it is one of them who asks. Says whether there were any.
 /// Nothing may be borrowed that they need.
 pub(crate) fn catch_up() -> bool {
@@ -216,8 +227,6 @@ impl Drop for End {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
     use super::*;

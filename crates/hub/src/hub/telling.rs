@@ -31,7 +31,9 @@ impl Hub {
         if let Some(end) = client.pop_end() {
             return Some(end);
         }
-        if let Some(news) = self.next_news(id) {
+        if !client.news.is_none()
+            && let Some(news) = self.next_news(id)
+        {
             return Some(news);
         }
         let client = self.clients.get_mut(id)?;
@@ -65,7 +67,12 @@ impl Hub {
         let reader = client.reader.as_mut().filter(|_| limit > 0)?;
         let stalled = reader.stalls();
         let taken = reader.take(now, &self.history, limit)?;
-        if stalled && !reader.stalls() {
+        let resumes = stalled && !reader.stalls();
+        if !reader.has_until(self.history.end()) && matches!(client.closing, Closing::No) {
+            // There is no need to look for more.
+            client.wake.tells_all();
+        }
+        if resumes {
             self.update_paused();
         }
         Some(match taken {

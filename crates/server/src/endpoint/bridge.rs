@@ -117,7 +117,11 @@ impl Bridge {
             return;
         }
         if self.waiting.is_empty() && !self.writer.holds() {
-            self.push(now, Bytes::copy_from_slice(bytes));
+            let before = self.writer.end();
+            let pushed = self
+                .writer
+                .push(now, &self.client, Bytes::copy_from_slice(bytes));
+            self.handle_pushed(pushed, bytes, before);
         } else {
             self.waiting.extend_from_slice(bytes);
         }
@@ -245,20 +249,16 @@ impl Bridge {
             }
         }
         if self.present == Some(true) && !self.waiting.is_empty() && !self.writer.holds() {
-            let waiting = std::mem::take(&mut self.waiting).into();
-            self.push(now, waiting);
+            let waiting = Bytes::from(std::mem::take(&mut self.waiting));
+            let before = self.writer.end();
+            let pushed = self.writer.push(now, &self.client, waiting.clone());
+            self.handle_pushed(pushed, &waiting, before);
         }
         self.settle_ending(now);
     }
 
-    fn push(&mut self, now: Instant, bytes: Bytes) {
-        let before = self.writer.end();
-        let pushed = self.writer.push(now, &self.client, bytes.clone());
-        self.handle_pushed(pushed, &bytes, before);
-    }
-
     /// `bytes` were to begin at write offset `from`.
-    fn handle_pushed(&mut self, pushed: Result<(), Refusal>, bytes: &Bytes, from: u64) {
+    fn handle_pushed(&mut self, pushed: Result<(), Refusal>, bytes: &[u8], from: u64) {
         match pushed {
             Ok(()) => {}
             // The hub knows of it before its notice has come here.

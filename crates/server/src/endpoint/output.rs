@@ -12,6 +12,8 @@ const SHARE_FROM: usize = 1024;
 /// Bytes to be written to a socket, in order. It holds memory only while it holds bytes.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// The first chunk, if it was shared when there was nothing else: most outputs are one.
+    head: Bytes,
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
     len: usize,
@@ -60,6 +62,7 @@ impl Output {
             std::mem::swap(self, other);
             return;
         }
+        self.push_shared(std::mem::take(&mut other.head));
         for chunk in other.chunks.drain(..) {
             self.push_shared(chunk);
         }
@@ -67,8 +70,13 @@ impl Output {
         *other = Output::default();
     }
 
-    /// Appends bytes that others hold too; large ones are not copied.
+    /// Appends bytes that others hold too; large ones are not copied, nor is the first.
     pub fn push_shared(&mut self, bytes: Bytes) {
+        if self.is_empty() {
+            self.len = bytes.len();
+            self.head = bytes;
+            return;
+        }
         if bytes.len() < SHARE_FROM {
             return self.push(&bytes);
         }
@@ -79,12 +87,23 @@ impl Output {
         self.chunks.push_back(bytes);
     }
 
+    /// All of it, if that is one piece.
+    pub fn as_one_piece(&self) -> Option<&[u8]> {
+        let (head, tail) = (&self.head[..], &self.tail[..]);
+        let found = [head, tail]
+            .into_iter()
+            .find(|piece| piece.len() == self.len);
+        found.filter(|piece| !piece.is_empty())
+    }
+
     /// The first pieces, for a vectored write; how many of `slices` were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let head = (!self.head.is_empty()).then_some(&self.head[..]);
         let pieces = self.chunks.iter().map(|chunk| &chunk[..]);
         let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
+        let pieces = head.into_iter().chain(pieces).chain(tail);
         let mut filled = 0;
-        for (slot, piece) in slices.iter_mut().zip(pieces.chain(tail)) {
+        for (slot, piece) in slices.iter_mut().zip(pieces) {
             *slot = IoSlice::new(piece);
             filled += 1;
         }
@@ -94,6 +113,11 @@ impl Output {
     /// The socket took the first `count` bytes (at most [`Output::len`]).
     pub fn advance(&mut self, mut count: usize) {
         self.len -= count;
+        if count < self.head.len() {
+            return self.head.advance(count);
+        }
+        count -= self.head.len();
+        self.head = Bytes::new();
         while let Some(chunk) = self.chunks.front_mut() {
             if count < chunk.len() {
                 return chunk.advance(count);
@@ -110,6 +134,7 @@ impl Output {
     /// Everything it holds as one piece, which it then no longer holds.
     pub fn take(&mut self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len);
+        all.extend_from_slice(&self.head);
         for chunk in &self.chunks {
             all.extend_from_slice(chunk);
         }
@@ -150,6 +175,7 @@ mod tests {
                     .iter()
                     .flat_map(|slice| slice.iter().copied())
                     .collect::<Vec<u8>>();
+                assert_eq!(output.as_one_piece(), (filled == 1).then_some(&joined[..]));
                 let count = step.min(joined.len());
                 written.extend_from_slice(&joined[..count]);
                 output.advance(count);
@@ -162,10 +188,16 @@ mod tests {
     fn large_chunks_are_shared_and_an_empty_one_holds_no_memory() {
         let chunk = Bytes::from(vec![7; SHARE_FROM]);
         let mut output = Output::new();
+        output.push_shared(chunk.slice(..1));
         output.push_shared(chunk.clone());
+        assert_eq!(output.head.as_ptr(), chunk.as_ptr());
         assert_eq!(output.chunks[0].as_ptr(), chunk.as_ptr());
         output.push(b"x");
-        output.advance(SHARE_FROM + 1);
+        output.advance(SHARE_FROM + 2);
+        let alone = Bytes::from(vec![7; 5]);
+        output.push_shared(alone.clone());
+        output.advance(5);
+        assert!(alone.is_unique(), "it is held no more");
         assert_eq!((output.chunks.capacity(), output.tail.capacity()), (0, 0));
     }
 }

@@ -115,17 +115,18 @@ impl Writer {
     ) -> Result<(), Refusal> {
         let mut piece = bytes.clone();
         while !piece.is_empty() {
-            match client.write(now, piece.clone()) {
+            let len = piece.len();
+            match client.write(now, piece) {
                 Ok(()) => {
-                    self.next += piece.len() as u64;
-                    bytes = bytes.split_off(piece.len());
+                    self.next += len as u64;
+                    bytes = bytes.split_off(len);
                     piece = bytes.clone();
                 }
                 // Larger than the queue will ever have room for: it goes in pieces, and others may come between them.
                 Err(Refusal::Busy { limit, .. })
-                    if piece.len() > limit.div_ceil(2) && bytes.len() > limit =>
+                    if len > limit.div_ceil(2) && bytes.len() > limit =>
                 {
-                    piece = bytes.slice(..limit.div_ceil(2).max(1).min(piece.len() - 1));
+                    piece = bytes.slice(..limit.div_ceil(2).max(1).min(len - 1));
                 }
                 Err(Refusal::Busy { .. }) => {
                     let since = client.port().losses_that_discard();
