@@ -12,7 +12,7 @@ use crate::run::shown;
 
 pub(super) const CASE: Case = Case {
     name: "openssl",
-    what: "openssl s_client over TLS 1.2 and 1.3, socat as a tunnel; another authority, another name and TLS 1.1 are refused",
+    what: "openssl s_client over TLS 1.2 and 1.3, socat as a tunnel; other authorities, names, ciphers and versions are refused, nothing is resumed or renegotiated",
     needs: &[OPENSSL, SOCAT],
     run,
 };
@@ -31,12 +31,17 @@ fn run() -> Result<()> {
     let (keys, others) = (Keys::new(), Keys::new());
     let daemon = keys.start(CONFIG);
     for version in ["-tls1_2", "-tls1_3"] {
-        let mut client = Process::spawn(&mut s_client(&daemon, &keys, "localhost", &[version]))?;
-        client.type_in(b"13_Hello IoT!")?;
-        client
-            .stdout
-            .wait_for("35_Hello from the UART interpreter!")?;
+        speak(&daemon, &keys, &[version])?;
         println!("  {version}: a frame, and its answer");
+    }
+    // What may be agreed on in TLS 1.2; in TLS 1.3 nothing else is defined.
+    for cipher in [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+    ] {
+        speak(&daemon, &keys, &["-tls1_2", "-cipher", cipher])?;
+        println!("  {cipher}: a frame, and its answer");
     }
     for (authority, name, arguments, what) in [
         (&others, "localhost", &["-tls1_3"][..], "another authority"),
@@ -47,6 +52,24 @@ fn run() -> Result<()> {
             &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"],
             "TLS 1.1",
         ),
+        (
+            &keys,
+            "localhost",
+            &["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"],
+            "TLS 1.0",
+        ),
+        (
+            &keys,
+            "localhost",
+            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA384"],
+            "a cipher with CBC",
+        ),
+        (
+            &keys,
+            "localhost",
+            &["-tls1_2", "-cipher", "AES256-GCM-SHA384"],
+            "a key that is not fresh",
+        ),
     ] {
         let (code, _) = finish(&mut s_client(&daemon, authority, name, arguments))?;
         ensure!(code != 0, "{what} was accepted");
@@ -54,13 +77,57 @@ fn run() -> Result<()> {
     }
     daemon.wait_log("speaks no TLS 1.2 or 1.3")?;
     daemon.wait_log("does not accept the certificate of this listener")?;
+    begin_again(&daemon, &keys)?;
     tunnel(&daemon, &keys)
 }
 
+/// A frame, and its answer.
+fn speak(daemon: &Daemon, keys: &Keys, arguments: &[&str]) -> Result<()> {
+    let mut client = Process::spawn(&mut s_client(daemon, keys, "localhost", arguments))?;
+    client.type_in(b"13_Hello IoT!")?;
+    client
+        .stdout
+        .wait_for("35_Hello from the UART interpreter!")?;
+    Ok(())
+}
+
+/// Every connection is one of its own: none goes on with the keys of another, and none shakes hands a second time.
+fn begin_again(daemon: &Daemon, keys: &Keys) -> Result<()> {
+    let loud = |arguments: &[&str]| s_client_that(&[], daemon, keys, "localhost", arguments);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (_, said) = finish(&mut loud(&[version, "-reconnect"]))?;
+        let begun = said.matches("New, TLSv1.").count();
+        ensure!(begun == 6 && !said.contains("Reused"), "{said}");
+        println!("  {version}: nothing is resumed");
+    }
+    let mut again = Process::spawn(&mut loud(&["-tls1_2"]))?;
+    again.type_in(b"13_Hello IoT!")?;
+    again.stdout.wait_for("Hello from")?;
+    // At the beginning of what is typed it is a command of s_client's.
+    again.type_in(b"R\n")?;
+    again.stderr.wait_for("RENEGOTIATING")?;
+    speak(daemon, keys, &[])?;
+    let shaken = again.stdout.text().matches("SSL-Session:").count();
+    ensure!(shaken == 1, "hands were shaken again: {}", again.said());
+    println!("  whoever wants to shake hands again waits in vain, and others are served");
+    Ok(())
+}
+
 fn s_client(daemon: &Daemon, authority: &Keys, name: &str, arguments: &[&str]) -> Command {
+    s_client_that(&["-quiet"], daemon, authority, name, arguments)
+}
+
+fn s_client_that(
+    how: &[&str],
+    daemon: &Daemon,
+    authority: &Keys,
+    name: &str,
+    arguments: &[&str],
+) -> Command {
     let mut command = Command::new("openssl");
     command
-        .args(["s_client", "-quiet", "-verify_return_error"])
+        .args(["s_client", "-verify_return_error"])
+        .args(how)
         .args(["-connect", daemon.gateway()])
         .args(["-verify_hostname", name, "-CAfile"])
         .arg(authority.path("certificate.pem"))
