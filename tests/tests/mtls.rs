@@ -534,8 +534,17 @@ fn a_listener_that_begins_to_ask_for_tls_or_certificates_keeps_nobody_without() 
     let mut known = bench.connect(daemon.address(), "ci").unwrap();
     known.send(ASKED);
     hears(&mut known, ANSWERED);
-    bench.reload(&mut daemon, &tls, "identity ci removed");
+    // Nor whoever came by what is not asked for any more, also where it still is by another listener.
+    let other = bench.listener("rfc2217", "");
+    bench.reload(
+        &mut daemon,
+        &format!("{tls}{other}{ci}"),
+        "changed: client_ca",
+    );
     assert!(known.rest().1);
+    daemon
+        .wait_log("certificates are not asked for here any more")
+        .unwrap();
 }
 
 #[test]
