@@ -15,14 +15,14 @@ use crate::tls::{Chain, LiveTls};
 
 /// The door of one listener.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub struct Door {
     rules: RefCell<DoorRules>,
     visitors: RefCell<Vec<(Weak<Visitor>, Came)>>,
 }
 
 /// Whom a door lets through.
 #[derive(Debug, Clone)]
-pub(crate) struct DoorRules {
+pub struct DoorRules {
     /// From where they may come.
     pub(crate) allowed: Allowed,
     /// Whoever comes without a credential, or with a certificate of no identity, may do this much, on every port; `None`:
@@ -34,7 +34,7 @@ pub(crate) struct DoorRules {
 
 /// How somebody came.
 #[derive(Debug)]
-pub(crate) struct Came {
+pub struct Came {
     /// From where; `None`: by a Unix socket.
     pub(crate) from: Option<IpAddr>,
     /// Over TLS.
@@ -43,9 +43,20 @@ pub(crate) struct Came {
     pub(crate) shown: Option<Box<Chain>>,
 }
 
+impl Came {
+    /// By a Unix socket, which says nothing of who it is.
+    pub fn locally() -> Came {
+        Came {
+            from: None,
+            by_tls: false,
+            shown: None,
+        }
+    }
+}
+
 impl Door {
     /// A door with these rules.
-    pub(crate) fn new(rules: DoorRules) -> Door {
+    pub fn new(rules: DoorRules) -> Door {
         Door {
             rules: RefCell::new(rules),
             visitors: RefCell::default(),
@@ -53,7 +64,7 @@ impl Door {
     }
 
     /// These rules hold from now on. Whoever is in and would not get in so again is shown out; whoever may do less stays so.
-    pub(crate) fn set_rules(&self, now: Instant, rules: DoorRules) {
+    pub fn set_rules(&self, now: Instant, rules: DoorRules) {
         *self.rules.borrow_mut() = rules;
         self.look_around(now);
     }
@@ -68,7 +79,7 @@ impl Door {
     }
 
     /// Somebody comes in. What they were promised when they connected may be more than holds by now.
-    pub(crate) fn enter(&self, now: Instant, visitor: &Rc<Visitor>, came: Came) {
+    pub fn enter(&self, now: Instant, visitor: &Rc<Visitor>, came: Came) {
         let mut visitors = self.visitors.borrow_mut();
         visitors.retain(|(visitor, _)| visitor.strong_count() > 0);
         self.look_at(now, visitor, &came);
@@ -84,6 +95,15 @@ impl Door {
 }
 
 impl DoorRules {
+    /// Those of a door in the clear, to everybody: whoever comes may do this much.
+    pub fn in_the_clear(access: Option<Access>) -> DoorRules {
+        DoorRules {
+            allowed: Allowed::default(),
+            access,
+            tls: None,
+        }
+    }
+
     /// Whether somebody who came so would get in again, and might do as much.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub use allowed::{Allowed, Prefix, PrefixError};
 pub use audit::{Audit, AuditTo, Event, Who};
 pub(crate) use crowd::Counts;
 pub use crowd::Origin;
-pub(crate) use door::{Came, Door, DoorRules};
+pub use door::{Came, Door, DoorRules};
 pub(crate) use fresh::keep_fresh;
 pub use gate::{Arrival, Clock, Crowded, Gate, GateCounters, Rules};
 pub use guard::Guarded;
