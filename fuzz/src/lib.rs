@@ -9,6 +9,7 @@ mod config;
 mod frames;
 mod hub;
 mod messages;
+mod reload;
 mod rfc2217;
 mod session;
 mod spec;
@@ -18,6 +19,7 @@ pub use config::config;
 pub use frames::frames;
 pub use hub::hub;
 pub use messages::messages;
+pub use reload::reload;
 pub use rfc2217::rfc2217;
 pub use session::session;
 pub use spec::spec;
@@ -65,5 +67,9 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "session",
         run: session,
+    },
+    Target {
+        name: "reload",
+        run: reload,
     },
 ];

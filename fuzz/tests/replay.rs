@@ -65,7 +65,7 @@ macro_rules! replays {
 }
 
 replays!(
-    telnet, rfc2217, frames, messages, spec, config, hub, session
+    telnet, rfc2217, frames, messages, spec, config, hub, session, reload
 );
 
 #[test]

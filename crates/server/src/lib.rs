@@ -20,7 +20,7 @@ mod kept_file;
 mod listener;
 pub mod log;
 pub mod nudge;
-mod plan;
+pub mod plan;
 mod port_task;
 pub mod reload;
 pub mod remote;

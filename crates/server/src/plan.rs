@@ -17,26 +17,26 @@ use crate::tls::TlsFiles;
 
 /// What has to change. Empty: nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// The keys of `[gateway]` that have changed.
-    pub(crate) gateway: Keys,
+    pub gateway: Keys,
     /// Ports, those that go first.
-    pub(crate) ports: Vec<PortChange>,
+    pub ports: Vec<PortChange>,
     /// Listeners that go, as indices into the old configuration's.
-    pub(crate) listeners_gone: Vec<(usize, ListenerName)>,
+    pub listeners_gone: Vec<(usize, ListenerName)>,
     /// What becomes of each listener of the new configuration.
-    pub(crate) listeners: Vec<(ListenerFate, ListenerName)>,
+    pub listeners: Vec<(ListenerFate, ListenerName)>,
     /// Those who are known by a certificate, as sentences: what they may do is asked of the new configuration.
-    pub(crate) identities: Vec<String>,
+    pub identities: Vec<String>,
 }
 
 /// Keys of one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Keys(Vec<&'static str>);
+pub struct Keys(Vec<&'static str>);
 
 /// What becomes of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PortChange {
+pub enum PortChange {
     /// It is no longer there.
     Gone(PortName),
     /// It is new.
@@ -47,7 +47,7 @@ pub(crate) enum PortChange {
 
 /// What becomes of a listener that is in the new configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ListenerFate {
+pub enum ListenerFate {
     /// It was not there.
     New,
     /// It is this one of the old configuration, with these keys changed, if any.
@@ -56,14 +56,14 @@ pub(crate) enum ListenerFate {
 
 /// How a listener is called when its change is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListenerName {
+pub struct ListenerName {
     protocol: &'static str,
     address: ListenAddress,
 }
 
 impl Plan {
     /// What has to change so that `new` is in force where `old` was.
-    pub(crate) fn new(old: &Config, new: &Config) -> Plan {
+    pub fn new(old: &Config, new: &Config) -> Plan {
         let (listeners_gone, listeners) = listeners(&old.listeners, &new.listeners);
         Plan {
             gateway: gateway(&old.gateway, &new.gateway),
@@ -75,7 +75,7 @@ impl Plan {
     }
 
     /// What changes, one sentence each.
-    pub(crate) fn sentences(&self) -> Vec<String> {
+    pub fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         if !self.gateway.is_empty() {
             sentences.push(format!("gateway changed: {}", self.gateway));
@@ -100,12 +100,12 @@ impl Plan {
 
 impl Keys {
     /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether this one is among them.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.0.contains(&key)
     }
 
@@ -118,7 +118,7 @@ impl Keys {
 
 impl PortChange {
     /// Which port.
-    pub(crate) fn port(&self) -> &PortName {
+    pub fn port(&self) -> &PortName {
         match self {
             PortChange::Gone(name) | PortChange::New(name) | PortChange::Changed(name, _) => name,
         }
