@@ -68,6 +68,11 @@ impl ReaderAccount {
         self.place
     }
 
+    /// It gives up, and whoever it is begins anew: from where is yet to be told.
+    pub(crate) fn gives_up(&mut self) {
+        self.place = None;
+    }
+
     pub(crate) fn begins(&mut self, epoch: u64, offset: u64) {
         assert_eq!(self.place, None, "{} begins twice", self.who);
         self.place = Some((epoch, offset));
@@ -258,6 +263,18 @@ impl WriterAccount {
             Told::Uncertain
         };
         self.told.fill(what);
+    }
+
+    /// It gives up: what it was told nothing of, it never will be.
+    pub(crate) fn gives_up(&mut self) {
+        for told in &mut self.told {
+            if *told == Told::Nothing {
+                *told = Told::Uncertain;
+            }
+        }
+        self.epoch = None;
+        self.places = vec![(0, self.told.len() as i64)];
+        self.settled = 0;
     }
 
     pub(crate) fn is_settled(&self) -> bool {

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use bytes::BytesMut;
-use uartnet_client::{Address, FollowOptions, Followed, Follower, Gateway, ReadEvent};
+use uartnet_client::{Address, ClientError, FollowOptions, Followed, Follower, Gateway, ReadEvent};
 use uartnet_proto::frame::{self, FrameDecoder};
 use uartnet_proto::message::{
     Answer, Ask, Blob, Cancel, Event, Lease, LeaseAction, Mode, Opened, Purge, Queues, Request,
@@ -17,7 +18,10 @@ use uartnet_proto::message::{
 };
 
 use crate::accounts::{AskAccount, AskEnd, ReaderAccount, Truth, WriterAccount};
+use crate::board::WRITERS;
+use crate::com_port::ComPort;
 use crate::network::{Network, Read, Way, Wire};
+use crate::random::Random;
 use crate::trace::Trace;
 
 /// What everybody knows.
@@ -26,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) truth: Truth,
     pub(crate) asks: AskAccount,
     pub(crate) trace: Trace,
+    /// A reload took something away from clients, for a while at least.
+    pub(crate) taken_away: bool,
 }
 
 /// Whether a future wants to be polled.
@@ -190,8 +196,7 @@ async fn live(
             followed = follower.next() => match followed {
                 Ok(followed) => state.borrow_mut().note(followed, &mut shared.borrow_mut()),
                 Err(error) => {
-                    // Only who never got through gives up.
-                    assert_eq!(state.borrow().reader.place(), None, "{error}");
+                    state.borrow_mut().give_up(&error, &mut shared.borrow_mut());
                     follower = Follower::over(gateway(), network.dial(), options.clone());
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
@@ -259,6 +264,27 @@ impl State {
         follower.request_in_order(request);
     }
 
+    /// Only who never got through gives up, or from whom it was taken.
+    fn give_up(&mut self, error: &ClientError, shared: &mut Shared) {
+        let who = &self.who;
+        shared.trace.say(|| format!("{who} gives up: {error}"));
+        let is_in = self.reader.place().is_some();
+        assert!(!is_in || shared.taken_away, "{who}: {error}");
+        self.settle_opening();
+        self.lose_connection(shared);
+        self.reader.gives_up();
+        if let Some(writer) = &mut self.writer {
+            writer.gives_up();
+        }
+    }
+
+    fn lose_connection(&mut self, shared: &mut Shared) {
+        self.is_open = false;
+        for number in std::mem::take(&mut self.asks).into_values() {
+            shared.asks.end(number, AskEnd::Lost);
+        }
+    }
+
     fn note(&mut self, followed: Followed, shared: &mut Shared) {
         let who = &self.who;
         shared.trace.say(|| format!("{who}: {}", shown(&followed)));
@@ -321,12 +347,7 @@ impl State {
                 };
                 shared.asks.end(number, end);
             }
-            Followed::Lost(..) => {
-                self.is_open = false;
-                for number in std::mem::take(&mut self.asks).into_values() {
-                    shared.asks.end(number, AskEnd::Lost);
-                }
-            }
+            Followed::Lost(..) => self.lose_connection(shared),
             Followed::MissedUnknown | Followed::Inputs(_) => panic!("this gateway is uartnet's"),
         }
     }
@@ -435,13 +456,15 @@ impl Plain {
     }
 }
 
-/// A raw connection: bytes both ways, and nothing is told.
+/// A connection that is bytes both ways, and nothing is told: `raw`, or `rfc2217`.
 #[derive(Debug)]
 pub(crate) struct Raw {
     pub(crate) wire: Wire,
     pub(crate) reader: ReaderAccount,
     pub(crate) writer: WriterAccount,
-    out: VecDeque<u8>,
+    /// What telnet makes of it.
+    com_port: Option<ComPort>,
+    out: BytesMut,
     /// Nothing happened that could cost it a byte.
     pub(crate) whole: bool,
     /// It was closed, by either side.
@@ -449,14 +472,26 @@ pub(crate) struct Raw {
     pub(crate) frozen: bool,
 }
 
+/// What it can expect if nothing happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prospect {
+    /// To lose no byte.
+    pub(crate) whole: bool,
+    /// To be refused no setting.
+    pub(crate) sure: bool,
+}
+
 impl Raw {
-    /// `whole`: it will lose nothing if nothing happens.
-    pub(crate) fn new(wire: Wire, writer: usize, whole: bool) -> Raw {
+    /// A connection that begins `now`.
+    pub(crate) fn new(wire: Wire, protocol: &str, prospect: Prospect, now: Instant) -> Raw {
+        let Prospect { whole, sure } = prospect;
+        let mut out = BytesMut::new();
         Raw {
             wire,
-            reader: ReaderAccount::new("raw".to_owned()),
-            writer: WriterAccount::new("raw".to_owned(), writer),
-            out: VecDeque::new(),
+            reader: ReaderAccount::new(protocol.to_owned()),
+            writer: WriterAccount::new(protocol.to_owned(), WRITERS - 1),
+            com_port: (protocol == "rfc2217").then(|| ComPort::new(now, sure, &mut out)),
+            out,
             whole,
             over: false,
             frozen: false,
@@ -464,9 +499,22 @@ impl Raw {
     }
 
     pub(crate) fn write(&mut self, count: usize) {
-        if !self.over {
-            self.out.extend(self.writer.next(count));
-            self.writer.accepted(count);
+        if self.over {
+            return;
+        }
+        let bytes = self.writer.next(count);
+        match &mut self.com_port {
+            None => self.out.extend_from_slice(&bytes),
+            Some(com_port) => com_port.write(&bytes, &mut self.out),
+        }
+        self.writer.accepted(count);
+    }
+
+    /// A setting or a signal, where the protocol has one. Whether that can cost somebody bytes.
+    pub(crate) fn command(&mut self, random: &mut Random) -> bool {
+        match &mut self.com_port {
+            Some(com_port) if !self.over => com_port.command(random, &mut self.out),
+            _ => false,
         }
     }
 
@@ -476,21 +524,27 @@ impl Raw {
     }
 
     pub(crate) fn turn(&mut self, shared: &mut Shared) {
-        let bytes: Vec<u8> = self.out.iter().copied().collect();
-        match self.wire.write(Way::Up, &bytes) {
-            Some(count) => drop(self.out.drain(..count)),
+        match self.wire.write(Way::Up, &self.out) {
+            Some(count) => drop(self.out.split_to(count)),
             None => self.out.clear(),
         }
-        match self.wire.read(Way::Down, 1000) {
-            Read::Nothing => {}
-            Read::Bytes(bytes) => {
-                let (_, next) = self.reader.place().expect("it was accepted");
-                shared
-                    .trace
-                    .say(|| format!("raw: {} at {next}", bytes.len()));
-                self.reader.data(&shared.truth, next, &bytes);
+        let data = match (self.wire.read(Way::Down, 1000), &mut self.com_port) {
+            (Read::Nothing, _) => return,
+            (Read::Bytes(bytes), None) => vec![bytes.into()],
+            (Read::Bytes(bytes), Some(com_port)) => {
+                com_port.read(&bytes, self.whole, &mut self.out)
             }
-            _ => (self.over, self.whole) = (true, false),
+            _ => {
+                (self.over, self.whole) = (true, false);
+                return;
+            }
+        };
+        for bytes in data {
+            let (_, next) = self.reader.place().expect("it was accepted");
+            shared
+                .trace
+                .say(|| format!("stream: {} at {next}", bytes.len()));
+            self.reader.data(&shared.truth, next, &bytes);
         }
     }
 
@@ -498,6 +552,7 @@ impl Raw {
     pub(crate) fn is_settled(&self, end: u64, got: usize) -> bool {
         let read = self.reader.place().is_some_and(|(_, next)| next == end);
         let written = !self.whole || self.writer.len() == got;
-        self.over || self.out.is_empty() && read && written
+        let answered = self.com_port.as_ref().is_none_or(ComPort::is_settled);
+        self.over || self.out.is_empty() && read && written && answered
     }
 }

@@ -1,66 +1,63 @@
 //! One life of the gateway: the real hub and the real endpoints, with this file in the place of the port's task, of the
 //! connections' tasks and of the supervisor. Not the network, not the board.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use uart_iface::{InputSignals, LineSettings, OutputSignals, Purge};
-use uartnet_hub::{Access, Action, ActionDone, DeviceState, Epoch};
-use uartnet_server::access::{Audit, Clock, Gate, Guarded, Identity, Origin, Rules, Visitor};
-use uartnet_server::config::{Config, DeviceSpec, GatewayConfig, PortConfig, StreamOptions};
-use uartnet_server::endpoint::{Connection, ENDPOINTS, Finish, Output, Session};
+use uart_iface::{InputSignals, OutputSignals, Purge};
+use uartnet_hub::{Action, ActionDone, DeviceState, Epoch};
+use uartnet_server::access::{
+    Audit, Came, Clock, Door, DoorRules, Gate, Guarded, Identity, Origin, Rules, Visitor,
+};
+use uartnet_server::config::{Config, ListenerConfig, PortConfig};
+use uartnet_server::endpoint::{Connection, Finish, Output, Session};
 use uartnet_server::gateway::{Gateway, PortHandle};
 use uartnet_server::nudge::Nudge;
+use uartnet_server::plan::{ListenerFate, Plan as Difference, PortChange};
 
 use crate::accounts::Truth;
 use crate::board::Board;
 use crate::network::{Read, Way, Wire};
-use crate::plan::Plan;
 use crate::random::Random;
+use crate::reload::DRAIN;
 
 /// How long an absent device is left alone.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How long a graceful stop may take.
-const DRAIN: Duration = Duration::from_secs(5);
-
 /// A running gateway.
 #[derive(Debug)]
 pub(crate) struct Daemon {
+    config: Config,
     gate: Rc<Gate>,
-    port: Rc<PortHandle>,
-    epoch: u64,
-    /// The device that is open.
-    device: Option<u64>,
-    retry_at: Instant,
+    gateway: Rc<Gateway>,
+    /// The one in the configuration is the last; those before it are no longer wanted, and still have the device.
+    ports: VecDeque<Served>,
+    /// In the order of the configuration.
+    doors: Vec<Rc<Door>>,
     can_pause: bool,
-    /// The UART took nothing more when it was last offered bytes.
-    held_up: bool,
     conns: Vec<Conn>,
     next_conn: u64,
     /// When a graceful stop is cut short.
     stop_until: Option<Instant>,
 }
 
+/// A port and what its task knows.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) handle: Rc<PortHandle>,
+    /// The device that is open.
+    device: Option<u64>,
+    retry_at: Instant,
+    /// The UART took nothing more when it was last offered bytes.
+    held_up: bool,
+    /// It is no longer wanted, and ends then at the latest.
+    leaving: Option<Instant>,
+}
+
 impl Daemon {
-    pub(crate) fn start(plan: &Plan, epoch: u64, now: Instant) -> Daemon {
-        let config = Config {
-            gateway: GatewayConfig {
-                name: "bench1".into(),
-                max_frame: plan.max_frame,
-                ..GatewayConfig::default()
-            },
-            ports: vec![PortConfig {
-                name: "board0".parse().unwrap(),
-                device: DeviceSpec::parse("/dev/ttyTEST").unwrap(),
-                line: LineSettings::default(),
-                hub: plan.hub.clone().into(),
-                logs: Vec::new(),
-            }],
-            listeners: Vec::new(),
-            holders: Default::default(),
-        };
+    pub(crate) fn start(config: Config, can_pause: bool, epoch: u64, now: Instant) -> Daemon {
         let gateway = Rc::new(Gateway::new(&config, Epoch(epoch), now));
         let clock = Clock::From(now, SystemTime::UNIX_EPOCH);
         let rules = Rules {
@@ -68,14 +65,14 @@ impl Daemon {
             max_unauthenticated: 64,
         };
         let gate = Gate::new(gateway.clone(), clock, rules, None, Audit::default()).unwrap();
+        let ports = gateway.ports().into_iter();
         Daemon {
-            port: gateway.port("board0").unwrap(),
+            ports: ports.map(|port| Served::new(port, now)).collect(),
+            doors: config.listeners.iter().map(|it| door(it)).collect(),
+            config,
             gate,
-            epoch,
-            device: None,
-            retry_at: now,
-            can_pause: plan.can_pause,
-            held_up: false,
+            gateway,
+            can_pause,
             conns: Vec::new(),
             next_conn: 0,
             stop_until: None,
@@ -83,10 +80,6 @@ impl Daemon {
     }
 
     // --- getters
-
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
-    }
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stop_until.is_some()
@@ -97,44 +90,48 @@ impl Daemon {
         self.conns.iter().map(|conn| conn.wire.clone()).collect()
     }
 
-    pub(crate) fn port(&self) -> &Rc<PortHandle> {
-        &self.port
+    /// The port of the configuration, if nothing else has its device.
+    pub(crate) fn port(&self) -> Option<&Rc<PortHandle>> {
+        let port = self.ports.front()?;
+        port.leaving.is_none().then_some(&port.handle)
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let conns = self.conns.iter().filter_map(|conn| conn.timeout());
-        let retry = self.device.is_none().then_some(self.retry_at);
-        conns
-            .chain(self.port.timeout())
-            .chain(retry)
-            .chain(self.stop_until)
-            .min()
+        let port = self.ports.front().and_then(Served::next_timeout);
+        conns.chain(port).chain(self.stop_until).min()
     }
 
     // --- commands
 
-    /// A client has connected. Gives the offset at which a `raw` one begins to read.
-    pub(crate) fn accept(&mut self, now: Instant, protocol: &'static str, wire: Wire) -> u64 {
+    /// A client has connected. Gives the epoch and the offset at which one that reads live begins to read.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        protocol: &'static str,
+        wire: Wire,
+    ) -> Option<(u64, u64)> {
+        let mut listeners = self.config.listeners.iter().zip(&self.doors);
+        let (listener, door) = listeners.find(|(it, _)| it.endpoint.name() == protocol)?;
         let nudge = Rc::<Nudge>::default();
-        let mut endpoints = ENDPOINTS.iter();
-        let endpoint = endpoints.find(|it| it.name() == protocol).unwrap();
         let arrival = self.gate.arrive(
             now,
             Origin::of(None),
             format!("peer {}", self.next_conn),
             protocol,
-            Identity::anonymous(Some(Access::Admin)),
+            Identity::anonymous(listener.access),
         );
         let visitor = Visitor::new(now, arrival.unwrap(), nudge.clone());
+        door.enter(now, &visitor, Came::locally());
         let connection = Connection {
             visitor: visitor.clone(),
-            port: Some(self.port.name().clone()),
-            options: StreamOptions::default(),
+            port: listener.port.clone(),
+            options: listener.stream.clone(),
         };
-        let session = endpoint.session(now, connection);
-        let end = self.port.info().end.0;
+        let session = listener.endpoint.session(now, connection);
         self.conns.push(Conn {
             id: self.next_conn,
+            protocol,
             wire,
             session: Box::new(Guarded::new(visitor, session)),
             nudge,
@@ -143,9 +140,89 @@ impl Daemon {
             ended: false,
             broken: false,
             told_gone: false,
+            cut_at: None,
         });
         self.next_conn += 1;
-        end
+        let port = self.ports.back().filter(|port| port.leaving.is_none())?;
+        Some((port.handle.epoch().0, port.handle.info().end.0))
+    }
+
+    /// Another configuration is put in force, as `crates/server/src/supervisor.rs` does. A port that comes has this epoch.
+    pub(crate) fn reload(
+        &mut self,
+        now: Instant,
+        new: Config,
+        epoch: u64,
+        board: &mut Board,
+        truth: &mut Truth,
+    ) {
+        let difference = Difference::new(&self.config, &new);
+        self.gateway.reconfigure(&new.gateway);
+        for change in &difference.ports {
+            let config = new.ports.iter().find(|port| port.name == *change.port());
+            self.change_port(now, change, config, epoch, board);
+        }
+        let wanted = self.ports.iter().filter(|port| port.leaving.is_none());
+        let wanted: Vec<Rc<PortHandle>> = wanted.map(|port| port.handle.clone()).collect();
+        for port in &wanted {
+            truth.history_starts(port.epoch().0, port.info().start.0);
+        }
+        self.gateway.set_ports(wanted);
+        for (at, _) in &difference.listeners_gone {
+            let protocol = self.config.listeners[*at].endpoint.name();
+            for conn in &mut self.conns {
+                if conn.protocol == protocol {
+                    conn.session.handle_stop(now);
+                    conn.nudged = true;
+                    conn.cut_at = Some(now + DRAIN);
+                }
+            }
+        }
+        let fates = difference.listeners.iter().zip(&new.listeners);
+        let doors = fates.map(|((fate, _), listener)| match fate {
+            ListenerFate::New => door(listener),
+            ListenerFate::Kept(at, _) => {
+                let kept = self.doors[*at].clone();
+                kept.set_rules(now, DoorRules::in_the_clear(listener.access));
+                kept
+            }
+        });
+        self.doors = doors.collect();
+        self.config = new;
+    }
+
+    fn change_port(
+        &mut self,
+        now: Instant,
+        change: &PortChange,
+        config: Option<&PortConfig>,
+        epoch: u64,
+        board: &mut Board,
+    ) {
+        let wanted = |port: &&mut Served| port.leaving.is_none();
+        let known = self.ports.back_mut().filter(wanted);
+        match (change, config, known) {
+            (PortChange::New(_), Some(config), _) => {
+                let handle = PortHandle::new(config, Epoch(epoch), now);
+                self.ports.push_back(Served::new(Rc::new(handle), now));
+            }
+            (PortChange::Gone(_), _, Some(port)) => {
+                port.leaving = Some(now + DRAIN);
+                port.handle.remove(now);
+                port.handle.drain();
+            }
+            (PortChange::Changed(_, keys), Some(config), Some(port)) => {
+                if keys.has("device") {
+                    port.close(board);
+                }
+                port.handle.reconfigure(now, config);
+                if keys.has("device") {
+                    port.handle.change_device(now, config);
+                    port.retry_at = now;
+                }
+            }
+            impossible => panic!("{impossible:?}"),
+        }
     }
 
     /// It is killed: every connection breaks, with what is under way.
@@ -159,7 +236,9 @@ impl Daemon {
     /// It begins to stop gracefully.
     pub(crate) fn stop(&mut self, now: Instant) {
         self.stop_until = Some(now + DRAIN);
-        self.port.shut_down(now);
+        self.ports
+            .iter()
+            .for_each(|port| port.handle.shut_down(now));
         for conn in &mut self.conns {
             conn.session.handle_stop(now);
             conn.nudged = true;
@@ -168,8 +247,10 @@ impl Daemon {
 
     /// Whether it has stopped.
     pub(crate) fn has_stopped(&self, now: Instant) -> bool {
-        self.stop_until
-            .is_some_and(|until| until <= now || self.conns.is_empty() && self.port.has_drained())
+        let mut ports = self.ports.iter();
+        self.stop_until.is_some_and(|until| {
+            until <= now || self.conns.is_empty() && ports.all(|port| port.handle.has_drained())
+        })
     }
 
     // --- turns
@@ -177,7 +258,8 @@ impl Daemon {
     /// Whose turn it could be: `None` is the port.
     pub(crate) fn ready(&mut self, now: Instant, board: &Board) -> Vec<Option<u64>> {
         let mut ready = Vec::new();
-        if self.port_is_ready(now, board) {
+        let port = self.ports.front();
+        if port.is_some_and(|port| port.is_ready(now, board)) {
             ready.push(None);
         }
         for conn in &mut self.conns {
@@ -188,21 +270,7 @@ impl Daemon {
         ready
     }
 
-    fn port_is_ready(&self, now: Instant, board: &Board) -> bool {
-        let gone = self.device.is_some_and(|device| device != board.device());
-        let appeared = self.device.is_none() && board.is_present() && self.retry_at <= now;
-        let readable = self.device.is_some() && board.has_unread() && !self.port.reading_paused();
-        let due = self.port.timeout().is_some_and(|at| at <= now);
-        let kicked = self.port.kick().take();
-        if kicked {
-            // It was only looked at.
-            self.port.kick().ring();
-        }
-        let writable = self.held_up && board.takes_bytes();
-        gone || appeared || readable || writable || due || kicked
-    }
-
-    /// One turn of the port's task, in the order of `crates/server/src/port_task.rs`.
+    /// One turn of the task that has the device.
     pub(crate) fn port_turn(
         &mut self,
         now: Instant,
@@ -210,7 +278,84 @@ impl Daemon {
         truth: &mut Truth,
         random: &mut Random,
     ) {
-        let port = self.port.clone();
+        let Some(port) = self.ports.front_mut() else {
+            return;
+        };
+        port.turn(now, board, truth, random, self.can_pause);
+        if self.stop_until.is_some() && self.conns.is_empty() {
+            self.ports.iter().for_each(|port| port.handle.drain());
+        } else if port.has_left(now) {
+            port.close(board);
+            self.ports.pop_front();
+        }
+    }
+
+    /// One turn of a connection. Whether it is over now.
+    pub(crate) fn conn_turn(&mut self, now: Instant, id: u64, random: &mut Random) -> bool {
+        let position = self.conns.iter().position(|conn| conn.id == id).unwrap();
+        let over = self.conns[position].turn(now, random);
+        if over {
+            self.conns.remove(position);
+            self.ports.iter().for_each(|port| port.handle.kick().ring());
+        }
+        over
+    }
+}
+
+impl Served {
+    fn new(handle: Rc<PortHandle>, now: Instant) -> Served {
+        Served {
+            handle,
+            device: None,
+            retry_at: now,
+            held_up: false,
+            leaving: None,
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let retry = self.device.is_none().then_some(self.retry_at);
+        let timeouts = retry.into_iter().chain(self.leaving);
+        timeouts.chain(self.handle.timeout()).min()
+    }
+
+    fn has_left(&self, now: Instant) -> bool {
+        self.leaving
+            .is_some_and(|until| until <= now || self.handle.has_drained())
+    }
+
+    fn close(&mut self, board: &mut Board) {
+        if self.device.take() == Some(board.device()) {
+            board.close();
+        }
+        self.held_up = false;
+    }
+
+    fn is_ready(&self, now: Instant, board: &Board) -> bool {
+        let gone = self.device.is_some_and(|device| device != board.device());
+        let appeared = self.device.is_none() && board.is_present() && self.retry_at <= now;
+        let readable = self.device.is_some() && board.has_unread() && !self.handle.reading_paused();
+        let due = self.handle.timeout().is_some_and(|at| at <= now);
+        let kicked = self.handle.kick().take();
+        if kicked {
+            // It was only looked at.
+            self.handle.kick().ring();
+        }
+        let writable = self.held_up && board.takes_bytes();
+        gone || appeared || readable || writable || due || kicked || self.has_left(now)
+    }
+
+    /// One turn of the port's task, in the order of `crates/server/src/port_task.rs`.
+    fn turn(
+        &mut self,
+        now: Instant,
+        board: &mut Board,
+        truth: &mut Truth,
+        random: &mut Random,
+        can_pause: bool,
+    ) {
+        let port = self.handle.clone();
+        let epoch = port.epoch().0;
         port.kick().take();
         if self.device.is_some_and(|device| device != board.device()) {
             self.device = None;
@@ -221,20 +366,27 @@ impl Daemon {
         if self.device.is_none() && board.is_present() && self.retry_at <= now {
             board.open();
             self.device = Some(board.device());
+            if let Some(line) = port.take_wanted_line() {
+                port.set_line(line);
+            }
             let state = DeviceState::Present {
                 line: port.line(),
                 outputs: OutputSignals::ASSERTED,
                 inputs: InputSignals::ABSENT_LINES,
             };
-            port.drive(now, |hub| hub.handle_opened(now, state, self.can_pause));
+            port.drive(now, |hub| hub.handle_opened(now, state, can_pause));
         } else if self.device.is_none() {
             self.retry_at = self.retry_at.max(now + RETRY);
         }
         if self.device.is_some() {
             while !port.reading_paused() && board.has_unread() {
                 let bytes = board.read(port.read_size().min(random.between(1, 200)));
-                truth.received(self.epoch, &bytes);
+                truth.received(epoch, &bytes);
                 port.drive(now, |hub| hub.handle_uart_data(now, Bytes::from(bytes)));
+            }
+            if let Some(line) = port.take_wanted_line() {
+                port.set_line(line);
+                port.drive(now, |hub| hub.handle_line(now, line));
             }
             while let Some(action) = port.drive(now, |hub| hub.poll_action(now)) {
                 let done = act(action, board);
@@ -256,24 +408,14 @@ impl Daemon {
             port.kick().ring();
         }
         let info = port.info();
-        assert_eq!(info.end.0, truth.end(self.epoch), "the count of bytes");
+        assert_eq!(info.end.0, truth.end(epoch), "the count of bytes");
         assert!(info.end.0 - info.start.0 <= info.history as u64, "{info:?}");
-        truth.history_starts(self.epoch, info.start.0);
-        if self.is_stopping() && self.conns.is_empty() {
-            port.drain();
-        }
+        truth.history_starts(epoch, info.start.0);
     }
+}
 
-    /// One turn of a connection. Whether it is over now.
-    pub(crate) fn conn_turn(&mut self, now: Instant, id: u64, random: &mut Random) -> bool {
-        let position = self.conns.iter().position(|conn| conn.id == id).unwrap();
-        let over = self.conns[position].turn(now, random);
-        if over {
-            self.conns.remove(position);
-            self.port.kick().ring();
-        }
-        over
-    }
+fn door(listener: &ListenerConfig) -> Rc<Door> {
+    Rc::new(Door::new(DoorRules::in_the_clear(listener.access)))
 }
 
 fn act(action: Action, board: &mut Board) -> Result<ActionDone, String> {
@@ -294,6 +436,7 @@ fn act(action: Action, board: &mut Board) -> Result<ActionDone, String> {
 #[derive(Debug)]
 struct Conn {
     id: u64,
+    protocol: &'static str,
     wire: Wire,
     session: Box<dyn Session>,
     nudge: Rc<Nudge>,
@@ -302,11 +445,17 @@ struct Conn {
     ended: bool,
     broken: bool,
     told_gone: bool,
+    /// Its listener is no longer wanted.
+    cut_at: Option<Instant>,
 }
 
 impl Conn {
     fn timeout(&self) -> Option<Instant> {
-        self.session.poll_timeout()
+        self.session
+            .poll_timeout()
+            .into_iter()
+            .chain(self.cut_at)
+            .min()
     }
 
     fn is_ready(&mut self, now: Instant) -> bool {
@@ -320,7 +469,12 @@ impl Conn {
     /// Output before input, as far as both go.
     fn turn(&mut self, now: Instant, random: &mut Random) -> bool {
         self.nudged = false;
-        loop {
+        if self.cut_at.is_some_and(|at| at <= now) {
+            self.wire.cut(0, 0);
+            return true;
+        }
+        for rounds in 0.. {
+            assert!(rounds < 10_000, "a connection does not come to an end");
             self.nudge.take();
             let flushed = self.write(now, random);
             if flushed && let Some(finish) = self.session.finished() {
@@ -336,9 +490,10 @@ impl Conn {
                 self.session.handle_timeout(now);
             }
             if !read && !due && !self.nudge.take() {
-                return false;
+                break;
             }
         }
+        false
     }
 
     fn write(&mut self, now: Instant, random: &mut Random) -> bool {

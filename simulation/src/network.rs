@@ -218,6 +218,8 @@ pub(crate) struct Network(Arc<Mutex<Door>>);
 #[derive(Debug)]
 struct Door {
     open: bool,
+    /// The protocol that nobody listens for, of those that are offered else.
+    missing: Option<&'static str>,
     capacity: usize,
     /// Connections that nobody has accepted.
     waiting: VecDeque<(&'static str, Wire)>,
@@ -228,6 +230,7 @@ impl Network {
     pub(crate) fn new(capacity: usize) -> Network {
         Network(Arc::new(Mutex::new(Door {
             open: true,
+            missing: None,
             capacity,
             waiting: VecDeque::new(),
         })))
@@ -248,10 +251,23 @@ impl Network {
         }
     }
 
+    /// Whether there is a listener for every protocol, or for this one not.
+    pub(crate) fn set_missing(&self, protocol: Option<&'static str>) {
+        let mut door = self.door();
+        door.missing = protocol;
+        door.waiting.retain(|(of, wire)| {
+            let stays = Some(*of) != protocol;
+            if !stays {
+                wire.cut(0, 0);
+            }
+            stays
+        });
+    }
+
     /// A client connects to the listener of this protocol.
     pub(crate) fn connect(&self, protocol: &'static str) -> Option<Wire> {
         let mut door = self.door();
-        if !door.open {
+        if !door.open || door.missing == Some(protocol) {
             return None;
         }
         let wire = Wire::new(door.capacity);

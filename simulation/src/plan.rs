@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Kill,
     /// The daemon is stopped gracefully, and started again.
     Stop,
+    /// The daemon reads another configuration: see `reload.rs`.
+    Reload,
 }
 
 pub(crate) const FAULTS: &[Fault] = &[
@@ -46,12 +48,15 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault::HoldUp,
     Fault::Kill,
     Fault::Stop,
+    Fault::Reload,
 ];
 
 /// One run's circumstances.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) hub: HubConfig,
+    /// Over which protocol bytes are written and read as they are.
+    pub(crate) stream: &'static str,
     pub(crate) max_frame: usize,
     /// How many bytes a connection holds each way.
     pub(crate) capacity: usize,
@@ -71,6 +76,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Plan {
+        let stream = random.pick(&["raw", "rfc2217"]);
         let some = random.percent(85);
         let faults: Vec<Fault> = FAULTS
             .iter()
@@ -100,28 +106,9 @@ impl Plan {
         } else {
             TIMEOUT * 17 / 10
         };
-        let history = random.pick(&[64, 300, 1000, 4000]);
         Plan {
-            hub: HubConfig {
-                history,
-                write: random.pick(&[
-                    WritePolicy::Shared,
-                    WritePolicy::Shared,
-                    WritePolicy::Exclusive,
-                ]),
-                lease_idle: random.percent(30).then_some(Duration::from_secs(1)),
-                on_lag: random.pick(&[OnLag::Auto, OnLag::Gap, OnLag::Disconnect, OnLag::Stall]),
-                stall_limit: Duration::from_millis(200),
-                on_loss: random.pick(&[OnLoss::Discard, OnLoss::Discard, OnLoss::Keep]),
-                write_queue: random.pick(&[16, 100, 1000]),
-                ask_queue: random.pick(&[2, 50]),
-                ask_wait: random.pick(&[TIMEOUT, 20 * TIMEOUT]),
-                typing_hold: Duration::ZERO,
-                profile: Some(profile),
-                sequences: Vec::new(),
-                byte_pacing: Duration::from_millis(u64::from(random.percent(10))),
-                line_pacing: Duration::ZERO,
-            },
+            hub: hub(random, profile),
+            stream,
             max_frame: random.pick(&[200, 1000, 65_536]),
             capacity: random.pick(&[20, 100, 1000, 10_000]),
             can_pause: random.percent(50),
@@ -133,5 +120,29 @@ impl Plan {
             followers: random.between(1, 5),
             events: random.between(20, 80),
         }
+    }
+}
+
+/// How a port is shared: any way there is.
+pub(crate) fn hub(random: &mut Random, profile: Profile) -> HubConfig {
+    HubConfig {
+        history: random.pick(&[64, 300, 1000, 4000]),
+        write: random.pick(&[
+            WritePolicy::Shared,
+            WritePolicy::Shared,
+            WritePolicy::Exclusive,
+        ]),
+        lease_idle: random.percent(30).then_some(Duration::from_secs(1)),
+        on_lag: random.pick(&[OnLag::Auto, OnLag::Gap, OnLag::Disconnect, OnLag::Stall]),
+        stall_limit: Duration::from_millis(200),
+        on_loss: random.pick(&[OnLoss::Discard, OnLoss::Discard, OnLoss::Keep]),
+        write_queue: random.pick(&[16, 100, 1000]),
+        ask_queue: random.pick(&[2, 50]),
+        ask_wait: random.pick(&[TIMEOUT, 20 * TIMEOUT]),
+        typing_hold: Duration::ZERO,
+        profile: Some(profile),
+        sequences: Vec::new(),
+        byte_pacing: Duration::from_millis(u64::from(random.percent(10))),
+        line_pacing: Duration::ZERO,
     }
 }

@@ -24,6 +24,10 @@ const FOUND: &[(u64, &str)] = &[
         9,
         "bytes held for a broken connection were written beside those that its successor sent again",
     ),
+    (
+        558,
+        "a client that read nothing and was shown out kept its ports, and a timeout that was due for ever",
+    ),
 ];
 
 /// A run's outcome, or what failed in it.

@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use uartnet_hub::{ReplyEnd, WritePolicy};
+use uartnet_hub::{DeviceState, ReplyEnd, WritePolicy};
 use uartnet_proto::message::{LeaseAction, StartAt};
 
 use crate::accounts::{AskAccount, AskEnd, Truth};
 use crate::board::{Answers, Board, WRITERS, answers};
-use crate::clients::{AnyBell, Client, Order, Plain, Raw, Shared};
+use crate::clients::{AnyBell, Client, Order, Plain, Prospect, Raw, Shared};
 use crate::daemon::Daemon;
 use crate::network::{Network, Wire};
 use crate::plan::{Fault, Plan};
 use crate::random::Random;
+use crate::reload::{Change, File};
 use crate::trace::{Keep, Trace};
 
 /// How long everybody may take to come to rest once nothing goes wrong any more. (A client gives a silent gateway up after
@@ -74,6 +75,7 @@ struct World {
     all: Arc<AnyBell>,
     network: Network,
     board: Board,
+    file: File,
     daemon: Option<Daemon>,
     epochs: u64,
     clients: Vec<Client>,
@@ -94,6 +96,8 @@ enum Restore {
     Thaw(usize),
     Plug,
     Start,
+    /// What a reload took away is given back.
+    File,
     /// The keepalive of a connection whose peer vanished.
     Notice(Wire),
 }
@@ -131,9 +135,11 @@ impl World {
                 truth: Truth::default(),
                 asks: AskAccount::new(silence_ends),
                 trace,
+                taken_away: false,
             })),
             all: Arc::default(),
             board,
+            file: File::new(&plan),
             daemon: None,
             epochs: 0,
             clients: Vec::new(),
@@ -165,12 +171,31 @@ impl World {
     }
 
     fn start(&mut self) {
-        self.epochs += 1;
-        // Epochs do not grow from one life to the next.
-        let epoch = Random::new(self.epochs).next();
-        self.daemon = Some(Daemon::start(&self.plan, epoch, now()));
+        let epoch = self.epoch();
+        let config = self.file.config();
+        self.daemon = Some(Daemon::start(config, self.plan.can_pause, epoch, now()));
+        self.network.set_missing(self.file.missing);
         self.network.set_open(true);
         self.say(|| format!("the daemon starts, epoch {epoch:016x}"));
+    }
+
+    fn epoch(&mut self) -> u64 {
+        self.epochs += 1;
+        // Epochs do not grow from one life to the next.
+        Random::new(self.epochs).next()
+    }
+
+    /// The daemon reads its file again.
+    fn reload(&mut self) {
+        let epoch = self.epoch();
+        let (file, board) = (&self.file, &mut self.board);
+        if let Some(daemon) = &mut self.daemon
+            && !daemon.is_stopping()
+        {
+            let truth = &mut self.shared.borrow_mut().truth;
+            daemon.reload(now(), file.config(), epoch, board, truth);
+            self.network.set_missing(file.missing);
+        }
     }
 
     // --- the three acts
@@ -212,7 +237,8 @@ impl World {
 
     /// The accounts.
     fn settle(self) -> Outcome {
-        let epoch = self.daemon.as_ref().expect("it runs").epoch();
+        let daemon = self.daemon.as_ref().expect("it runs");
+        let epoch = daemon.port().expect("it has a port").epoch().0;
         let shared = self.shared.borrow();
         let mut outcome = Outcome {
             trace: shared.trace.hash(),
@@ -271,7 +297,7 @@ impl World {
             5..=10 => Order::Write(self.random.between(1, 120)),
             11..=14 => Order::Ask,
             15 if self.plan.cancels => Order::Cancel,
-            15 if self.plan.hub.write == WritePolicy::Exclusive => {
+            15 if self.file.hub().write == WritePolicy::Exclusive => {
                 Order::Lease(self.random.pick(&[
                     LeaseAction::Take,
                     LeaseAction::Steal,
@@ -292,14 +318,30 @@ impl World {
             }
             18 | 19 => {
                 if self.raws.is_empty()
-                    && let Some(wire) = self.network.connect("raw")
+                    && let Some(wire) = self.network.connect(self.plan.stream)
                 {
-                    let whole = !self.purged && self.plan.hub.write == WritePolicy::Shared;
-                    self.raws.push(Raw::new(wire, WRITERS - 1, whole));
+                    let port = self.daemon.as_ref().and_then(Daemon::port);
+                    let prospect = Prospect {
+                        whole: !self.purged && self.file.hub().write == WritePolicy::Shared,
+                        sure: port.is_some_and(|port| {
+                            matches!(port.info().state, DeviceState::Present { .. })
+                        }),
+                    };
+                    let raw = Raw::new(wire, self.plan.stream, prospect, self.start);
+                    self.raws.push(raw);
                 }
                 let count = self.random.between(1, 60);
+                let commands = self.random.below(4);
+                let mut purged = false;
                 if let Some(raw) = self.raws.first_mut() {
                     raw.write(count);
+                    for _ in 0..commands {
+                        purged |= raw.command(&mut self.random);
+                    }
+                }
+                if purged {
+                    self.purged = true;
+                    self.endanger_raw();
                 }
                 return;
             }
@@ -366,6 +408,7 @@ impl World {
                     self.ended(soon);
                 }
             }
+            Fault::Reload => self.edit(soon),
             Fault::Stop => {
                 if let Some(daemon) = &mut self.daemon
                     && !daemon.is_stopping()
@@ -375,6 +418,28 @@ impl World {
                     self.endanger_raw();
                 }
             }
+        }
+    }
+
+    /// Somebody edits the file, and the daemon reads it.
+    fn edit(&mut self, mended: Instant) {
+        let change = self.file.change(&mut self.random);
+        self.say(|| format!("{change:?}: {:?}", self.file));
+        if change != Change::Nothing {
+            self.endanger_raw();
+        }
+        if change == Change::TakenAway {
+            self.shared.borrow_mut().taken_away = true;
+            self.until.push((mended, Restore::File));
+        }
+        let info = |world: &World| {
+            let port = world.daemon.as_ref().and_then(Daemon::port);
+            port.map(|port| format!("{:?}", port.info()))
+        };
+        let before = info(self);
+        self.reload();
+        if change == Change::Nothing {
+            assert_eq!(info(self), before, "nobody may notice");
         }
     }
 
@@ -413,6 +478,10 @@ impl World {
                 if self.daemon.is_none() {
                     self.start();
                 }
+            }
+            Restore::File => {
+                self.file.mend();
+                self.reload();
             }
             Restore::Notice(wire) => wire.cut(0, 0),
         }
@@ -510,11 +579,12 @@ impl World {
                 if let Some(daemon) = &mut self.daemon
                     && let Some((protocol, wire)) = self.network.accept()
                 {
-                    let end = daemon.accept(now(), protocol, wire);
-                    if protocol == "raw"
+                    let live = daemon.accept(now(), protocol, wire);
+                    if protocol == self.plan.stream
+                        && let Some((epoch, end)) = live
                         && let Some(raw) = self.raws.last_mut()
                     {
-                        raw.reader.begins(daemon.epoch(), end);
+                        raw.reader.begins(epoch, end);
                     }
                 }
             }
@@ -569,13 +639,17 @@ impl World {
         let Some(daemon) = self.daemon.as_ref().filter(|daemon| !daemon.is_stopping()) else {
             return "there is no daemon".to_owned();
         };
-        let end = shared.truth.end(daemon.epoch());
+        let Some(port) = daemon.port() else {
+            return "there is no port".to_owned();
+        };
+        let epoch = port.epoch().0;
+        let end = shared.truth.end(epoch);
         if self.board.next_event().is_some() || self.board.has_unread() {
             unrest.insert("the board has something to say".to_owned());
         }
         for (index, client) in self.clients.iter().enumerate() {
             let state = client.state();
-            if !state.is_open || state.reader.place() != Some((daemon.epoch(), end)) {
+            if !state.is_open || state.reader.place() != Some((epoch, end)) {
                 let place = state.reader.place();
                 unrest.insert(format!("client {index} is at {place:?}, and not at {end}"));
             }
@@ -601,7 +675,7 @@ impl World {
         if !open.is_empty() {
             unrest.insert(format!("asks without an end: {open:?}"));
         }
-        let info = daemon.port().info();
+        let info = port.info();
         if info.write_queue > 0 || info.asks_queued > 0 {
             unrest.insert(format!(
                 "{} bytes and {} asks are queued",

@@ -73,13 +73,13 @@ impl Gateway {
     }
 
     /// What the daemon as a whole is told by its configuration.
-    pub(crate) fn reconfigure(&self, config: &GatewayConfig) {
+    pub fn reconfigure(&self, config: &GatewayConfig) {
         self.name.replace(config.name.as_str().into());
         self.max_frame.set(config.max_frame);
     }
 
     /// The ports are these from now on, in this order.
-    pub(crate) fn set_ports(&self, ports: Vec<Rc<PortHandle>>) {
+    pub fn set_ports(&self, ports: Vec<Rc<PortHandle>>) {
         self.ports.replace(ports);
     }
 
@@ -180,7 +180,7 @@ pub struct PortHandle {
 
 impl PortHandle {
     /// A port whose device is absent. Its offsets belong to this epoch.
-    pub(crate) fn new(config: &PortConfig, epoch: Epoch, now: Instant) -> PortHandle {
+    pub fn new(config: &PortConfig, epoch: Epoch, now: Instant) -> PortHandle {
         PortHandle {
             name: config.name.clone(),
             epoch,
@@ -302,7 +302,7 @@ impl PortHandle {
     }
 
     /// What the configuration says of the port from now on. Another device is its keeper's business.
-    pub(crate) fn reconfigure(&self, now: Instant, config: &PortConfig) {
+    pub fn reconfigure(&self, now: Instant, config: &PortConfig) {
         self.device.replace(config.device.text());
         if self.configured_line.replace(config.line) != config.line {
             self.wanted_line.set(Some(config.line));
@@ -314,7 +314,7 @@ impl PortHandle {
     }
 
     /// The device is closed, and the one of this configuration is to be opened in its place.
-    pub(crate) fn change_device(&self, now: Instant, config: &PortConfig) {
+    pub fn change_device(&self, now: Instant, config: &PortConfig) {
         self.wanted_line.set(None);
         self.line.set(config.line);
         let reason = format!(
@@ -325,7 +325,7 @@ impl PortHandle {
     }
 
     /// The line settings that the configuration wants and the device does not have yet; once.
-    pub(crate) fn take_wanted_line(&self) -> Option<LineSettings> {
+    pub fn take_wanted_line(&self) -> Option<LineSettings> {
         self.wanted_line.take()
     }
 
@@ -370,7 +370,7 @@ impl PortHandle {
     }
 
     /// The port is no longer wanted: as [`PortHandle::shut_down`], except that clients are told so.
-    pub(crate) fn remove(&self, now: Instant) {
+    pub fn remove(&self, now: Instant) {
         self.with_hub(now, |hub| hub.remove(now));
     }
 
@@ -396,7 +396,7 @@ impl PortHandle {
     }
 
     /// The line settings have changed, by whomever.
-    pub(crate) fn set_line(&self, line: LineSettings) {
+    pub fn set_line(&self, line: LineSettings) {
         self.line.set(line);
     }
 
