@@ -147,15 +147,23 @@ fn reply_len(end: &Notice) -> usize {
 /// Whether a client must be woken, or was.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
-    /// Something came since it last found nothing.
-    awake: bool,
-    /// It was not woken for that yet.
-    due: bool,
+    state: WakeState,
     /// Room has come for it, and it was not woken for that yet.
     room: bool,
     queued: bool,
     /// It was told everything, and nothing came since: it will find nothing.
     told: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum WakeState {
+    /// Nothing came since it last found nothing.
+    #[default]
+    Asleep,
+    /// Something came, and it was not woken for that yet.
+    Due,
+    /// It was woken, and has not found nothing since.
+    Awake,
 }
 
 /// The clients to wake.
@@ -170,8 +178,8 @@ impl Wakes {
     /// There is something to tell this client.
     pub(crate) fn news(&mut self, id: ClientId, wake: &mut Wake) {
         wake.told = false;
-        if !wake.awake {
-            (wake.awake, wake.due) = (true, true);
+        if wake.state == WakeState::Asleep {
+            wake.state = WakeState::Due;
             self.push(id, wake);
         }
     }
@@ -224,7 +232,7 @@ impl Wakes {
 impl Wake {
     /// The client found nothing more.
     pub(crate) fn nothing_left(&mut self) {
-        (self.awake, self.due) = (false, false);
+        self.state = WakeState::Asleep;
     }
 
     /// The client is told everything with this.
@@ -240,8 +248,10 @@ impl Wake {
     /// It is taken out of the queue. Says whether it needs waking.
     pub(crate) fn popped(&mut self) -> bool {
         self.queued = false;
-        let needed = self.due || self.room;
-        (self.due, self.room) = (false, false);
-        needed
+        let is_due = self.state == WakeState::Due;
+        if is_due {
+            self.state = WakeState::Awake;
+        }
+        std::mem::take(&mut self.room) || is_due
     }
 }

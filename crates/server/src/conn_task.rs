@@ -181,9 +181,8 @@ impl<S: Session> Serving<S> {
             nudge,
             output: None,
             silent: false,
-            awaits_input: false,
             alarm: Alarm::default(),
-            ended: false,
+            input: Input::Open,
             stopped: false,
             broken: None,
         };
@@ -279,14 +278,22 @@ struct Connection<S> {
     output: Option<Box<Output>>,
     /// The session has said all it has to say until something happens to it, or its nudge is rung.
     silent: bool,
-    /// Its task is woken by input.
-    awaits_input: bool,
     alarm: Alarm,
-    /// The client has shut down its sending half.
-    ended: bool,
+    input: Input,
     /// The session was told to stop.
     stopped: bool,
     broken: Option<Box<Broken>>,
+}
+
+/// What is known of the client's input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// There may be some.
+    Open,
+    /// There was none, and the connection's task is woken when there is.
+    Awaited,
+    /// The client has shut down its sending half.
+    Ended,
 }
 
 /// The socket takes nothing more: the client is gone, or going. What it sent before is still read and carried out.
@@ -401,15 +408,18 @@ impl<S: Session> Round<'_, S> {
 
     /// Ready when something was read.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.connection.ended || !self.connection.session.wants_input() {
-            self.connection.awaits_input = false;
+        if self.connection.input == Input::Ended {
             return Poll::Pending;
         }
-        // Its own task is woken by input.
-        if self.connection.awaits_input && in_place::is_guest() {
+        if !self.connection.session.wants_input() {
+            // Should its task be woken by some, it is not looked at.
+            self.connection.input = Input::Open;
             return Poll::Pending;
         }
-        self.connection.awaits_input = true;
+        if self.connection.input == Input::Awaited && in_place::is_guest() {
+            return Poll::Pending;
+        }
+        self.connection.input = Input::Awaited;
         with_scratch(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             let stream = &mut self.connection.stream;
@@ -419,7 +429,7 @@ impl<S: Session> Round<'_, S> {
                 stream.poll_read(cx, &mut buffer)
             };
             let read = ready!(read);
-            self.connection.awaits_input = false;
+            self.connection.input = Input::Open;
             self.now = Instant::now();
             match read {
                 Ok(()) if !buffer.filled().is_empty() => {
@@ -441,7 +451,7 @@ impl<S: Session> Round<'_, S> {
     fn time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let broken = self.connection.broken.as_ref();
         let give_up = broken
-            .filter(|_| !self.connection.ended)
+            .filter(|_| self.connection.input != Input::Ended)
             .map(|it| it.give_up);
         let timeouts = [self.connection.session.poll_timeout(), give_up];
         if !self
@@ -458,13 +468,13 @@ impl<S: Session> Round<'_, S> {
     fn handle_timeout(&mut self, now: Instant) {
         self.session().handle_timeout(now);
         let broken = self.connection.broken.as_ref();
-        if broken.is_some_and(|it| it.give_up <= now) && !self.connection.ended {
+        if broken.is_some_and(|it| it.give_up <= now) && self.connection.input != Input::Ended {
             self.handle_end_of_input(now);
         }
     }
 
     fn handle_end_of_input(&mut self, now: Instant) {
-        self.connection.ended = true;
+        self.connection.input = Input::Ended;
         self.session().handle_end_of_input(now);
         if self.connection.broken.is_some() {
             self.session().handle_gone(now);
@@ -481,7 +491,7 @@ impl<S: Session> Round<'_, S> {
                 error,
                 give_up: now + AFTER_BREAK,
             }));
-            if self.connection.ended {
+            if self.connection.input == Input::Ended {
                 self.session().handle_gone(now);
             }
         }
