@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
@@ -422,13 +422,11 @@ impl<S: Session> Round<'_, S> {
         self.connection.input = Input::Awaited;
         with_scratch(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            let stream = &mut self.connection.stream;
-            let read = if self.connection.session.has_urgent_bytes() {
-                stream.poll_read_until_none(cx, &mut buffer)
-            } else {
-                stream.poll_read(cx, &mut buffer)
-            };
-            let read = ready!(read);
+            let Connection {
+                stream, session, ..
+            } = &mut *self.connection;
+            let urgent = |input: &[u8]| session.may_end_before_urgent(input);
+            let read = ready!(stream.poll_read(cx, &mut buffer, urgent));
             self.connection.input = Input::Open;
             self.now = Instant::now();
             match read {
@@ -507,7 +505,7 @@ async fn linger(mut stream: Stream, received: &mut u64) -> io::Result<()> {
         while left > 0 {
             let count = with_scratch(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);
-                ready!(stream.poll_read(cx, &mut buffer))?;
+                ready!(stream.poll_read(cx, &mut buffer, |_| true))?;
                 Poll::Ready(io::Result::Ok(buffer.filled().len()))
             });
             match ready!(count)? {
@@ -590,40 +588,18 @@ impl Stream {
         }
     }
 
+    /// Whether an urgent byte may come behind what was read is asked as of [`Session::may_end_before_urgent`].
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
+        may_end_before_urgent: impl Fn(&[u8]) -> bool,
     ) -> Poll<io::Result<()>> {
-        // Through `AsyncRead` and not `try_read`: this one knows that a short read means that nothing more is there.
         match self {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tcp(stream) => poll_read_tcp(stream, cx, buffer, may_end_before_urgent),
+            // They know that a short read means that nothing more is there.
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-
-    /// As [`Stream::poll_read`], but a short read does not mean that nothing more is there: only that there is nothing does,
-    /// for which it takes one read more. With urgent bytes the kernel ends a read where they begin, and nobody would come
-    /// back for the rest before the client sends something else.
-    fn poll_read_until_none(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Stream::Tcp(stream) = self else {
-            return self.poll_read(cx, buffer);
-        };
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            match stream.try_read(buffer.initialize_unfilled()) {
-                Ok(count) => {
-                    buffer.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
         }
     }
 
@@ -679,6 +655,34 @@ fn keepalive(dead_peer: Duration) -> TcpKeepalive {
         .with_time(Duration::from_secs(silence))
         .with_interval(Duration::from_secs(every))
         .with_retries(PROBES)
+}
+
+/// A short read means that nothing more is there, and the read that would find nothing is saved; except where the kernel may
+/// have ended it before an urgent byte, and nobody would come back for the rest until the client sends something else.
+fn poll_read_tcp(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+    may_end_before_urgent: impl Fn(&[u8]) -> bool,
+) -> Poll<io::Result<()>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let room = buffer.remaining();
+        match stream.try_read(buffer.initialize_unfilled()) {
+            Ok(count) => {
+                buffer.advance(count);
+                let is_short = 0 < count && count < room;
+                if is_short && !may_end_before_urgent(buffer.filled()) {
+                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    // It forgets that there was something, and says no more than it is told.
+                    let _ = stream.try_io(Interest::READABLE, nothing);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -918,8 +922,8 @@ mod tests {
             true
         }
 
-        fn has_urgent_bytes(&self) -> bool {
-            true
+        fn may_end_before_urgent(&self, input: &[u8]) -> bool {
+            input.ends_with(b"C")
         }
 
         fn finished(&self) -> Option<Finish> {

@@ -103,9 +103,9 @@ impl Session for Guarded {
         inside.is_some_and(|session| session.wants_input())
     }
 
-    fn has_urgent_bytes(&self) -> bool {
+    fn may_end_before_urgent(&self, input: &[u8]) -> bool {
         let session = self.session.as_ref();
-        session.is_some_and(|session| session.has_urgent_bytes())
+        session.is_some_and(|session| session.may_end_before_urgent(input))
     }
 
     fn finished(&self) -> Option<Finish> {

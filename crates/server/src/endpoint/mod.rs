@@ -112,9 +112,9 @@ pub trait Session: fmt::Debug {
     /// Whether it can take more input now. It can become true in [`Session::poll_output`].
     fn wants_input(&self) -> bool;
 
-    /// Whether the protocol has urgent bytes, as telnet has its Synch. A read of a socket ends before such a byte, however
-    /// much is there behind it.
-    fn has_urgent_bytes(&self) -> bool {
+    /// Whether an urgent byte may come right behind this input. The kernel ends a read before such a byte, however much is
+    /// there behind it, so that a short read does not mean that nothing more is there.
+    fn may_end_before_urgent(&self, _input: &[u8]) -> bool {
         false
     }
 

@@ -12,6 +12,7 @@ use uart_iface::{
 };
 use uartnet_hub::{ActionDone, Control, ControlError, ControlId, DeviceState, Notice};
 use uartnet_telnet::access_server::{AccessServer, InForce, Request};
+use uartnet_telnet::codes::IAC;
 use uartnet_telnet::com_port::value;
 
 use super::bridge::{Bridge, OPTIONS};
@@ -166,8 +167,9 @@ impl Session for Rfc2217Session {
             && self.said.len() < UNSAID
     }
 
-    fn has_urgent_bytes(&self) -> bool {
-        true
+    /// A Synch is an IAC and an urgent DM (RFC 854, "the telnet Synch signal"), and so is every other command that is sent so.
+    fn may_end_before_urgent(&self, input: &[u8]) -> bool {
+        input.last() == Some(&IAC)
     }
 
     fn finished(&self) -> Option<Finish> {
