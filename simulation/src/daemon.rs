@@ -117,7 +117,7 @@ impl Daemon {
         let arrival = self.gate.arrive(
             now,
             Origin::of(None),
-            format!("peer {}", self.next_conn),
+            peer(self.next_conn),
             protocol,
             Identity::anonymous(listener.access),
         );
@@ -218,6 +218,8 @@ impl Daemon {
                 port.handle.reconfigure(now, config);
                 if keys.has("device") {
                     port.handle.change_device(now, config);
+                    let state = port.handle.info().state;
+                    assert!(matches!(state, DeviceState::Absent { .. }), "{state:?}");
                     port.retry_at = now;
                 }
             }
@@ -295,7 +297,13 @@ impl Daemon {
         let position = self.conns.iter().position(|conn| conn.id == id).unwrap();
         let over = self.conns[position].turn(now, random);
         if over {
-            self.conns.remove(position);
+            drop(self.conns.remove(position));
+            for port in &self.ports {
+                let lease = port.handle.info().lease;
+                let is_there = |who: &String| self.conns.iter().any(|conn| peer(conn.id) == *who);
+                let left = lease.filter(|who| !is_there(who));
+                assert_eq!(left, None, "a lease of somebody who has left");
+            }
             self.ports.iter().for_each(|port| port.handle.kick().ring());
         }
         over
@@ -412,6 +420,11 @@ impl Served {
         assert!(info.end.0 - info.start.0 <= info.history as u64, "{info:?}");
         truth.history_starts(epoch, info.start.0);
     }
+}
+
+/// What others are told of who came by this connection.
+fn peer(id: u64) -> String {
+    format!("peer {id}")
 }
 
 fn door(listener: &ListenerConfig) -> Rc<Door> {
