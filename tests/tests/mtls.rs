@@ -534,6 +534,27 @@ fn a_listener_that_begins_to_ask_for_tls_or_certificates_keeps_nobody_without() 
     let mut known = bench.connect(daemon.address(), "ci").unwrap();
     known.send(ASKED);
     hears(&mut known, ANSWERED);
+    // The same where whoever has no name may do as much as before.
+    let read = |text: &str| format!("{text}access = \"read\"\n");
+    bench.reload(&mut daemon, &read(&tls), "changed: client_ca, access");
+    let mut nobody = bench.keys.connect(daemon.address());
+    bench.reload(
+        &mut daemon,
+        &format!("{}{ci}", read(&asks)),
+        "changed: client_ca",
+    );
+    assert!(nobody.rest().1);
+    let log = daemon.log();
+    let why = "everybody needs a certificate here by now";
+    assert_eq!(
+        log.matches(&format!("shown out: {why}")).count(),
+        2,
+        "{log}"
+    );
+    let mut known = bench.connect(daemon.address(), "ci").unwrap();
+    known.send(ASKED);
+    hears(&mut known, ANSWERED);
+
     // Nor whoever came by what is not asked for any more, also where it still is by another listener.
     let other = bench.listener("rfc2217", "");
     bench.reload(
@@ -602,6 +623,8 @@ fn beyond_this_machine_raw_and_rfc2217_take_tls_and_certificates() {
         ))
         .code(0)
         .stdout(contains("certificates of clients").and(contains("identity  ci")));
+        let anybody = "tls = true\nclient_ca = \"ca.pem\"\naccess = \"read\"\n";
+        check(&format!("{public}{anybody}")).code(0);
         for more in [
             "",
             "tls = true\naccess = \"read\"\n",
