@@ -20,8 +20,6 @@ use crate::in_place::InPlace;
 use crate::nudge::Nudge;
 use crate::tls::{Chain, LiveTls, Shaken, read_subject, shake_hands};
 use bytes::Bytes;
-use tokio::task::spawn_local;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// How many refused clients are answered at once; more than these are just closed.
@@ -47,19 +45,6 @@ impl Offer {
             access: self.config.access,
             tls: self.tls.clone(),
         }
-    }
-
-    /// Its certificate is read again when it changes, as long as what this gives lives; whoever came by this door is
-    /// looked at then. `None`: it has none.
-    pub(crate) fn keep_fresh(&self, door: &Rc<Door>) -> Option<DropGuard> {
-        let (tls, door) = (self.tls.clone()?, door.clone());
-        let over = CancellationToken::new();
-        let end = over.clone();
-        spawn_local(async move {
-            let changed = || door.look_around(Instant::now());
-            end.run_until_cancelled(tls.keep_fresh(changed)).await
-        });
-        Some(over.drop_guard())
     }
 }
 

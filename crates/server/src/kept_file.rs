@@ -52,6 +52,17 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     builder.recursive(true).mode(0o700).create(folder(path))
 }
 
+/// Writes a file that is not there yet.
+///
+/// # Errors
+/// It could not be written, or is there.
+pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
 /// Replaces a file in a folder that is there. Who reads it meanwhile gets the old or the new one, also when the power fails.
 ///
 /// # Errors
@@ -72,15 +83,7 @@ fn put(fresh: &Path, path: &Path, text: &str, mode: u32) -> Result<(), Failed> {
     let failed = |doing| move |error| (doing, error);
     // What a crashed process of the same number has left is in the way of create_new.
     fs::remove_file(fresh).ok();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(fresh)
-        .map_err(failed("write"))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(failed("write"))?;
+    write_new(fresh, text, mode).map_err(failed("write"))?;
     fs::rename(fresh, path).map_err(failed("replace"))?;
     File::open(folder(path))
         .and_then(|folder| folder.sync_all())

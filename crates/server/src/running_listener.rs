@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::access::Door;
 use crate::admission::{Admission, Offer};
 use crate::config::ListenAddress;
 use crate::conn_task::{Bells, Ending};
 use crate::listener::{Bound, Listener, Listening};
+use crate::tls::LiveTls;
 
 /// A listener that accepts, until it is closed or dropped.
 #[derive(Debug)]
@@ -58,11 +59,10 @@ impl Front {
     }
 
     fn keep_fresh(&self) {
-        let offer = self.offer.borrow().clone();
         // Without a certificate nothing becomes stale, and so there need be no door yet.
-        let tls = offer.tls.as_ref();
-        self.fresh
-            .replace(tls.and_then(|_| offer.keep_fresh(self.door())));
+        let tls = self.offer.borrow().tls.clone();
+        let fresh = tls.map(|tls| keep_fresh(tls, self.door().clone()));
+        self.fresh.replace(fresh);
     }
 }
 
@@ -159,6 +159,18 @@ impl fmt::Debug for Front {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
+}
+
+/// The certificate is read again when it changes, as long as what this gives lives; whoever came by this door is looked at
+/// then.
+fn keep_fresh(tls: Rc<LiveTls>, door: Rc<Door>) -> DropGuard {
+    let over = CancellationToken::new();
+    let end = over.clone();
+    spawn_local(async move {
+        let changed = || door.look_around(Instant::now());
+        end.run_until_cancelled(tls.keep_fresh(changed)).await
+    });
+    over.drop_guard()
 }
 
 /// Accepts until the listener is closed. A future by hand and no `async fn`, which keeps what it is given twice.

@@ -7,11 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Subcommand;
 use uart_iface::PortName;
-use uartnet_hub::Access;
 
 use crate::stdio;
 use crate::tls::{Authority, default_files, make, read_fingerprint};
-use crate::token_command::{Place, access, lifetime};
+use crate::token_command::{Grants, Place, lifetime};
 
 /// What to do with the key and the certificate.
 #[derive(Debug, Subcommand)]
@@ -52,12 +51,9 @@ pub enum TlsCommand {
     Client {
         /// What it is called, in logs and to other clients
         name: PortName,
-        /// A port it is for; may be given several times [default: every port]
-        #[arg(short, long = "port", value_name = "PORT")]
-        ports: Vec<PortName>,
-        /// What it allows: read, write (read, write, ask, control) or admin (all that, and steal a lease)
-        #[arg(short, long, default_value = "read", value_parser = access)]
-        access: Access,
+        /// What it grants
+        #[command(flatten)]
+        grants: Grants,
         /// For how long: 90d, 12h, 1y [default: until its identity is taken out]
         #[arg(short, long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<Duration>,
@@ -128,8 +124,7 @@ impl TlsCommand {
             }
             TlsCommand::Client {
                 name,
-                ports,
-                access,
+                grants: Grants { ports, access },
                 expires,
                 out,
                 force,

@@ -1,8 +1,6 @@
 //! `uartd token`: makes, lists and revokes tokens, in the file a running daemon watches. Not who is let in by them.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +11,7 @@ use uartnet_hub::Access;
 
 use crate::access::{Scope, Secret, Token, TokenFile, Tokens, default_path, read};
 use crate::config::{self, Given};
+use crate::kept_file;
 use crate::stdio;
 
 /// What to do with tokens.
@@ -25,12 +24,9 @@ pub enum TokenCommand {
     Create {
         /// What it is called, in logs and to other clients
         name: String,
-        /// A port it is for; may be given several times [default: every port]
-        #[arg(short, long = "port", value_name = "PORT")]
-        ports: Vec<PortName>,
-        /// What it allows: read, write (read, write, ask, control) or admin (all that, and steal a lease)
-        #[arg(short, long, default_value = "read", value_parser = access)]
-        access: Access,
+        /// What it grants
+        #[command(flatten)]
+        grants: Grants,
         /// For how long: 90d, 12h, 1y [default: until it is revoked]
         #[arg(short, long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<Duration>,
@@ -59,6 +55,17 @@ pub enum TokenCommand {
     },
 }
 
+/// What a credential grants.
+#[derive(Debug, clap::Args)]
+pub struct Grants {
+    /// A port it is for; may be given several times [default: every port]
+    #[arg(short, long = "port", value_name = "PORT")]
+    pub(crate) ports: Vec<PortName>,
+    /// What it allows: read, write (read, write, ask, control) or admin (all that, and steal a lease)
+    #[arg(short, long, default_value = "read", value_parser = access)]
+    pub(crate) access: Access,
+}
+
 /// Where tokens are kept.
 #[derive(Debug, clap::Args)]
 pub struct Place {
@@ -80,8 +87,7 @@ impl TokenCommand {
         match self {
             TokenCommand::Create {
                 name,
-                ports,
-                access,
+                grants: Grants { ports, access },
                 expires,
                 out,
                 place,
@@ -106,7 +112,8 @@ impl TokenCommand {
                 let told = described(&token, &path, out.as_deref());
                 let shown = format!("{}\n", secret.reveal());
                 if let Some(out) = out {
-                    write_new(out, &shown)?;
+                    kept_file::write_new(out, &shown, 0o600)
+                        .with_context(|| format!("cannot write a new file {}", out.display()))?;
                 }
                 if let Err(error) = create(&path, token, now) {
                     // What is in it is of no use.
@@ -149,17 +156,6 @@ impl Place {
         };
         path.context("there is no place for tokens: give --tokens PATH")
     }
-}
-
-/// A file that was not there, and is for nobody else.
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write a new file {}", path.display()))
 }
 
 fn create(path: &Path, token: Token, now: SystemTime) -> anyhow::Result<()> {
@@ -271,7 +267,7 @@ fn token_name(text: &str) -> anyhow::Result<PortName> {
 }
 
 /// How much somebody may do, as it is typed.
-pub(crate) fn access(text: &str) -> Result<Access, String> {
+fn access(text: &str) -> Result<Access, String> {
     Access::named(text).ok_or_else(|| "write read, write or admin".to_owned())
 }
 

@@ -57,7 +57,7 @@ pub(super) fn check(everything: &Everything<'_>, report: &mut Report) -> Config 
         report,
     );
     let holders = identity::holders(&everything.identities, &names, &listeners, report);
-    if holders.list().is_empty() && everything.identities.is_empty() {
+    if everything.identities.is_empty() {
         unused_authorities(&everything.listeners, &listeners, report);
     }
     Config {
@@ -417,7 +417,7 @@ fn listeners(
         let beyond = address.as_ref().is_some_and(reaches_beyond_this_machine);
         let mut insecure = false;
         values.set(&mut insecure, &raw.insecure, values::flag);
-        let by_certificate = tls.as_ref().is_some_and(|files| files.client_ca.is_some());
+        let by_certificate = tls.as_ref().is_some_and(TlsFiles::ask_for_certificate);
         let default = match by_certificate || (beyond && tls.is_some() && !insecure) {
             true => None,
             false => Some(Access::Admin),

@@ -14,6 +14,7 @@ use super::problem::{Report, Wrong};
 use super::raw::{RawIdentity, Written};
 use super::values;
 use crate::access::{AlternativeName, Holder, Holders, Scope};
+use crate::tls::TlsFiles;
 
 /// What each grants, but for nothing.
 const ACCESS: &[(&str, Access)] = &[
@@ -68,7 +69,7 @@ pub(super) fn holders(
 /// Whether clients must show a certificate there.
 pub(super) fn asks_for_certificate(listener: &ListenerConfig) -> bool {
     let tls = listener.tls.as_ref();
-    tls.is_some_and(|files| files.client_ca.is_some())
+    tls.is_some_and(TlsFiles::ask_for_certificate)
 }
 
 /// What they are known by.

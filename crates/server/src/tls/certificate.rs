@@ -13,7 +13,7 @@ use rcgen::{
 use rustls::crypto::ring;
 use uartnet_proto::KeyFingerprint;
 
-use super::clients::{Clients, NO_AUTHORITY, Wanted};
+use super::clients::{Clients, Wanted};
 use super::files::{certificates, private_text, wrong};
 use super::{TlsError, fingerprint_of, read_subject};
 use crate::kept_file;
@@ -60,16 +60,9 @@ pub fn make(
     all.retain(|name| seen.insert(name.clone()));
 
     let mut params = CertificateParams::new(all.clone()).map_err(failed)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, all[0].as_str());
-    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
-    let made = params.self_signed(&pair).map_err(failed)?;
-    // The certificate last: where there is one, there is a key.
-    write(key, &pair.serialize_pem(), 0o600)?;
-    write(certificate, &made.pem(), 0o644)?;
+    params.distinguished_name = common_name(&all[0]);
     Ok(Made {
-        fingerprint: fingerprint_of(&pair.subject_public_key_info()),
+        fingerprint: write_self_signed(params, certificate, key)?,
         names: all,
     })
 }
@@ -90,16 +83,12 @@ impl Authority {
     pub fn make(&self, replace: bool) -> Result<(), TlsError> {
         let whoever = "no certificate that it has signed would be accepted any more";
         refuse_to_replace([&self.key, &self.certificate], replace, whoever)?;
-        let failed = |error: rcgen::Error| wrong(&self.certificate, error);
         let name = format!("clients of uartd on {}", host_name());
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(name.trim_end_matches(" on "));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
-        let made = params.self_signed(&pair).map_err(failed)?;
-        write(&self.key, &pair.serialize_pem(), 0o600)?;
-        write(&self.certificate, &made.pem(), 0o644)
+        write_self_signed(params, &self.certificate, &self.key).map(|_| ())
     }
 
     /// Makes a key, and a certificate of it for a client of this name, which ends after this time, if any. Both go into one
@@ -120,14 +109,14 @@ impl Authority {
             "whoever uses it would have to get the new one",
         )?;
         let failed = |error: rcgen::Error| wrong(file, error);
-        let own = certificates(&self.certificate).map_err(|error| self.missing(error))?;
+        let own = certificates(&self.certificate).map_err(TlsError::of_authority)?;
         let unfit = || {
             let problem =
                 "this authority was not made by uartd tls ca: make certificates with what made it";
             wrong(&self.certificate, problem)
         };
         let subject = read_subject(&own[0]).map_err(|_| unfit())?;
-        let text = private_text(&self.key).map_err(|error| self.missing(error))?;
+        let text = private_text(&self.key).map_err(TlsError::of_authority)?;
         let signing = KeyPair::from_pem(&text)
             .map_err(|_| wrong(&self.key, "there is no private key in it, as PEM"))?;
         let mut authority = CertificateParams::default();
@@ -161,17 +150,6 @@ impl Authority {
         )?;
         Ok(fingerprint_of(&pair.subject_public_key_info()))
     }
-
-    /// What to type where it is not there.
-    fn missing(&self, error: TlsError) -> TlsError {
-        match error {
-            TlsError::Missing { path, .. } => TlsError::Missing {
-                path,
-                make: NO_AUTHORITY,
-            },
-            error => error,
-        }
-    }
 }
 
 fn refuse_to_replace<'a>(
@@ -187,6 +165,21 @@ fn refuse_to_replace<'a>(
             whoever,
         }),
     }
+}
+
+/// A new key and its certificate, signed by itself.
+fn write_self_signed(
+    params: CertificateParams,
+    certificate: &Path,
+    key: &Path,
+) -> Result<KeyFingerprint, TlsError> {
+    let failed = |error: rcgen::Error| wrong(certificate, error);
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let made = params.self_signed(&pair).map_err(failed)?;
+    // The certificate last: where there is one, there is a key.
+    write(key, &pair.serialize_pem(), 0o600)?;
+    write(certificate, &made.pem(), 0o644)?;
+    Ok(fingerprint_of(&pair.subject_public_key_info()))
 }
 
 fn common_name(name: &str) -> DistinguishedName {

@@ -20,10 +20,6 @@ use super::files::{TlsError, certificates, wrong};
 use super::read_subject;
 use crate::access::{Holders, Subject};
 
-/// What to type where there is no authority.
-pub(super) const NO_AUTHORITY: &str =
-    "make an authority for the certificates of clients with: uartd tls ca";
-
 /// The certificate that somebody has shown, and those that it was signed by, as they sent them.
 pub(crate) type Chain = Box<[CertificateDer<'static>]>;
 
@@ -59,14 +55,7 @@ impl Clients {
         provider: Arc<CryptoProvider>,
     ) -> Result<Clients, TlsError> {
         let mut roots = RootCertStore::empty();
-        let certificates = certificates(file).map_err(|error| match error {
-            TlsError::Missing { path, .. } => TlsError::Missing {
-                path,
-                make: NO_AUTHORITY,
-            },
-            error => error,
-        });
-        for certificate in certificates? {
+        for certificate in certificates(file).map_err(TlsError::of_authority)? {
             roots.add(certificate).map_err(|error| wrong(file, error))?;
         }
         let authorities = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);

@@ -69,6 +69,19 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// The same of a file of an authority: what to type where it is not there.
+    pub(super) fn of_authority(self) -> TlsError {
+        match self {
+            TlsError::Missing { path, .. } => TlsError::Missing {
+                path,
+                make: "make an authority for the certificates of clients with: uartd tls ca",
+            },
+            error => error,
+        }
+    }
+}
+
 /// Where the certificate and the key are if nobody says: beside the file of tokens. `None`: it has no place either.
 pub fn default_files(tokens: Option<&Path>) -> Option<(PathBuf, PathBuf)> {
     let own = access::default_path();

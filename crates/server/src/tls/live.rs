@@ -62,7 +62,7 @@ impl LiveTls {
 
     /// Whether clients must show a certificate.
     pub(crate) fn asks_for_certificate(&self) -> bool {
-        self.files.client_ca.is_some()
+        self.files.ask_for_certificate()
     }
 
     /// Whether a certificate that was accepted would be so again.

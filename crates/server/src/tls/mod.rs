@@ -35,6 +35,13 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// Whether clients must show a certificate.
+    pub(crate) fn ask_for_certificate(&self) -> bool {
+        self.client_ca.is_some()
+    }
+}
+
 /// The fingerprint of a public key.
 fn fingerprint_of(subject_public_key_info: &[u8]) -> KeyFingerprint {
     let mut bytes = [0; 32];
