@@ -9,9 +9,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
-use uartnet_client::{
-    ClientError, FollowOptions, Followed, Follower, Foreign, Link, ReadEvent, Target,
-};
+use uartnet_client::{ClientError, FollowOptions, Followed, Follower, Link, ReadEvent, Target};
 use uartnet_proto::message::{
     Answer, Break, ErrorCode, Event, Info, Lease, LeaseAction, Mode, Request, StartAt,
 };
@@ -24,7 +22,7 @@ use crate::notice::Notices;
 use crate::remap::{Eol, InputRemap, LineEnd, OutputRemap, echo};
 use crate::screen::Screen;
 use crate::terminal::RawTerminal;
-use crate::{duration, input, output, start, trust};
+use crate::{duration, input, output, start};
 
 /// How long the break of the escape command lasts.
 const BREAK: Duration = Duration::from_millis(250);
@@ -159,8 +157,7 @@ impl Attach {
             Target::Foreign(address) => {
                 start::only_live(&self.from, address)?;
                 let reconnect = !self.no_reconnect;
-                let gateway = trust::foreign(common, address).await?;
-                let mut foreign = Foreign::new(gateway, reconnect, common.connect_timeout);
+                let mut foreign = super::foreign(common, address, reconnect).await?;
                 foreign.next().await?;
                 return Ok((Link::Foreign(Box::new(foreign)), self.read_only));
             }

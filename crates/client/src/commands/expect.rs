@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
-use uartnet_client::{FollowOptions, Followed, Follower, Foreign, Link, ReadEvent, Target};
+use uartnet_client::{FollowOptions, Followed, Follower, Link, ReadEvent, Target};
 use uartnet_interpreter::Pattern;
 use uartnet_proto::message::{Blob, ErrorAnswer, ErrorCode, Event, Mode, StartAt, State};
 
@@ -20,7 +20,7 @@ use crate::expectation::{Expectation, Match};
 use crate::notice::Notices;
 use crate::remap::Eol;
 use crate::sanitize::harmless;
-use crate::{duration, output, start, trust};
+use crate::{duration, output, start};
 
 /// How many of the last bytes are shown when nothing was found.
 const SHOWN: usize = 200;
@@ -117,8 +117,7 @@ impl Expect {
         let port = match &self.port {
             Target::Foreign(address) => {
                 start::only_live(&self.from, address)?;
-                let gateway = trust::foreign(common, address).await?;
-                let foreign = Foreign::new(gateway, !self.no_reconnect, limit);
+                let foreign = super::foreign(common, address, !self.no_reconnect).await?;
                 return Ok(Link::Foreign(Box::new(foreign)));
             }
             Target::Port(port) => port.clone(),

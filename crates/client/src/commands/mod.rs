@@ -20,7 +20,7 @@ pub(crate) mod watch;
 
 use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
-use uartnet_client::{Foreign, Session, Target};
+use uartnet_client::{Foreign, ForeignAddress, Session, Target};
 use uartnet_proto::message::{Done, Request};
 
 use crate::cli::{Cli, Command, Common};
@@ -57,6 +57,12 @@ async fn connect(common: &Common) -> Result<Session> {
     Ok(Session::connect(&common.gateway().await?, common.connect_timeout).await?)
 }
 
+/// The gateway there, which is not uartnet's. Connected to when it is first used, and again if that is wanted.
+async fn foreign(common: &Common, address: &ForeignAddress, reconnect: bool) -> Result<Foreign> {
+    let gateway = trust::foreign(common, address).await?;
+    Ok(Foreign::new(gateway, reconnect, common.connect_timeout))
+}
+
 /// Whoever does what is asked for: a gateway, or a gateway that is not uartnet's.
 enum Controlled {
     Gateway(Box<Session>),
@@ -68,9 +74,7 @@ impl Controlled {
         Ok(match target {
             Target::Port(_) => Controlled::Gateway(Box::new(connect(common).await?)),
             Target::Foreign(address) => {
-                let gateway = trust::foreign(common, address).await?;
-                let limit = common.connect_timeout;
-                Controlled::Foreign(Box::new(Foreign::new(gateway, false, limit)))
+                Controlled::Foreign(Box::new(foreign(common, address, false).await?))
             }
         })
     }

@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use tokio::time::{Instant, timeout};
 use uart_iface::virtual_device::{Happened, VirtualDevice};
 use uart_iface::{LineError, LineSettings, PortError, Purge};
-use uartnet_client::{FollowOptions, Followed, Follower, Foreign, Link, ReadEvent, Target};
+use uartnet_client::{FollowOptions, Followed, Follower, Link, ReadEvent, Target};
 use uartnet_proto::message::{self, Event, Mode, Queues, Request, StartAt};
 
 use super::{at, connect};
@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::line_sync::{Answered, LineSync};
 use crate::notice::Notices;
 use crate::stop::Stop;
-use crate::{output, start, trust};
+use crate::{output, start};
 
 /// How many bytes of the board wait for the application here before the gateway is read no further.
 const HELD: usize = 64 << 10;
@@ -167,8 +167,7 @@ impl Pty {
             Target::Port(port) => port,
             Target::Foreign(address) => {
                 start::only_live(&self.from, address)?;
-                let gateway = trust::foreign(common, address).await?;
-                let mut foreign = Foreign::new(gateway, true, common.connect_timeout);
+                let mut foreign = super::foreign(common, address, true).await?;
                 foreign.next().await?;
                 // What nobody can say is what most boards speak.
                 let line = foreign.line().unwrap_or_default();
