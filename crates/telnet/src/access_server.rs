@@ -164,6 +164,17 @@ impl AccessServer {
         self.waiting.is_empty() && self.under_way.is_none()
     }
 
+    /// Whether this input is only bytes for the UART, and nothing before it waits: whoever writes them to the UART may leave
+    /// out [`AccessServer::handle_input`] and the request that would come of it.
+    pub fn is_plain(&self, input: &[u8]) -> bool {
+        self.is_idle() && self.telnet.is_plain(input)
+    }
+
+    /// Whether [`AccessServer::send_data`] would append this data as it is.
+    pub fn sends_as_it_is(&self, data: &[u8]) -> bool {
+        self.telnet.sends_as_it_is(data)
+    }
+
     /// Whether the client has asked for silence (FLOWCONTROL-SUSPEND): no data and no notifications are due then.
     /// Acknowledgements are still given: a client that waits for one would otherwise wait for ever.
     pub fn is_suspended(&self) -> bool {

@@ -166,9 +166,8 @@ impl Bridge {
 
     // --- what to do now
 
-    /// The next thing for the client: data, or something a protocol may have a word for.
+    /// The next thing for the client: data, or something a protocol may have a word for. After [`Bridge::resume`].
     pub(super) fn poll(&mut self, now: Instant, limit: usize) -> Option<Notice> {
-        self.resume(now);
         while self.finished.is_none() {
             let notice = self.client.poll_notice(now, limit)?;
             match &notice {
@@ -237,7 +236,7 @@ impl Bridge {
     }
 
     /// What waited for the device or for room is tried again.
-    fn resume(&mut self, now: Instant) {
+    pub(super) fn resume(&mut self, now: Instant) {
         if self.writer.holds() {
             let held = self.writer.held_len();
             match self.writer.resume(now, &self.client) {

@@ -81,6 +81,7 @@ impl Session for RawSession {
         if let Some(banner) = self.banner.take() {
             out.push(banner.as_bytes());
         }
+        self.bridge.resume(now);
         while !out.is_full() {
             match self.bridge.poll(now, PIECE) {
                 Some(Notice::Data { bytes, .. }) => out.push_shared(bytes),

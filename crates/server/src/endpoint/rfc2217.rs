@@ -110,6 +110,9 @@ struct Known {
 
 impl Session for Rfc2217Session {
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
+        if self.bridge.has_room() && self.server.is_plain(bytes) {
+            return self.bridge.handle_bytes(now, bytes);
+        }
         let watched = self.watched_errors();
         self.server.handle_input(bytes, &mut self.said);
         let watches = self.watched_errors();
@@ -145,19 +148,25 @@ impl Session for Rfc2217Session {
         if let Some(banner) = self.banner.take() {
             self.server.send_data(banner.as_bytes(), &mut self.said);
         }
-        self.work(now);
-        out.push_shared(self.said.split().freeze());
-        while !out.is_full() {
-            let limit = if self.server.is_suspended() { 0 } else { PIECE };
-            let Some(notice) = self.bridge.poll(now, limit) else {
-                break;
-            };
-            self.handle_notice(notice);
+        self.bridge.resume(now);
+        loop {
             self.work(now);
-            out.push_shared(self.said.split().freeze());
+            // An idle connection holds no buffer.
+            if !self.said.is_empty() {
+                out.push_shared(std::mem::take(&mut self.said).freeze());
+            }
+            if out.is_full() {
+                return;
+            }
+            let limit = if self.server.is_suspended() { 0 } else { PIECE };
+            match self.bridge.poll(now, limit) {
+                Some(Notice::Data { bytes, .. }) if self.server.sends_as_it_is(&bytes) => {
+                    out.push_shared(bytes);
+                }
+                Some(notice) => self.handle_notice(notice),
+                None => return,
+            }
         }
-        // An idle connection holds no buffer.
-        self.said = BytesMut::new();
     }
 
     fn wants_input(&self) -> bool {
