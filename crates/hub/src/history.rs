@@ -6,19 +6,28 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Chunks smaller than this are merged with their neighbours, so that a stream that arrives one byte at a time does not
-/// keep an allocation per byte. Each byte is copied at most twice.
-const SMALL: usize = 4096;
+/// keep a chunk per byte. Each byte is copied at most twice more. Larger ones stay as they came: a tty gives 4095 bytes in one read at
+/// most.
+const LARGE: usize = 1024;
 
-/// This many small chunks are merged even before they make [`SMALL`] bytes together.
+/// Small chunks are merged when they make so many bytes together.
+const MERGED: usize = 4096;
+
+/// This many small chunks are merged even before they make [`MERGED`] bytes together.
 const FRESH: usize = 64;
 
+/// Small chunks share an allocation of so many of the size of its first one, within these bounds: what one of them keeps in
+/// memory is in proportion to what arrives.
+const SHARED: usize = 8;
+const LEAST_SHARED: usize = 256;
+const MOST_SHARED: usize = 4096;
+
 /// The newest bytes received, never more than `limit` of them.
-///
-/// A chunk keeps the allocation it came in. The owner should therefore not hand over a few bytes as a slice of a big
-/// buffer; small chunks are copied together sooner or later, large ones are kept as they are.
 #[derive(Debug)]
 pub(crate) struct History {
     chunks: VecDeque<Chunk>,
+    /// Room for small chunks. It is empty: what was put in was split off.
+    room: BytesMut,
     limit: usize,
     /// The offset of the next byte that will arrive.
     end: u64,
@@ -40,6 +49,7 @@ impl History {
     pub(crate) fn new(limit: usize) -> History {
         History {
             chunks: VecDeque::new(),
+            room: BytesMut::new(),
             limit: limit.max(1),
             end: 0,
             fresh: 0,
@@ -70,21 +80,23 @@ impl History {
     }
 
     /// Appends what arrived and forgets what no longer fits.
-    pub(crate) fn push(&mut self, mut bytes: Bytes) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         self.end += bytes.len() as u64;
-        if bytes.len() > self.limit {
-            bytes.advance(bytes.len() - self.limit);
-        }
+        let bytes = &bytes[bytes.len().saturating_sub(self.limit)..];
         let (at, len) = (self.end - bytes.len() as u64, bytes.len());
-        self.chunks.push_back(Chunk { at, bytes });
-        self.trim();
-        if len < SMALL {
-            self.merge_small(len)
+        if len < LARGE {
+            let bytes = self.share(bytes);
+            self.chunks.push_back(Chunk { at, bytes });
+            self.trim();
+            self.merge_small(len);
         } else {
-            self.end_small_run()
+            self.end_small_run();
+            let bytes = Bytes::copy_from_slice(bytes);
+            self.chunks.push_back(Chunk { at, bytes });
+            self.trim();
         }
     }
 
@@ -114,6 +126,17 @@ impl History {
         chunk.bytes.slice(skip..skip + take)
     }
 
+    /// A small chunk of these bytes. With an allocation of its own, and another one when it is first shared with a reader, a
+    /// byte would cost several times what else is done with it.
+    fn share(&mut self, bytes: &[u8]) -> Bytes {
+        if self.room.capacity() < bytes.len() {
+            let size = (SHARED * bytes.len()).clamp(LEAST_SHARED, MOST_SHARED);
+            self.room = BytesMut::with_capacity(size);
+        }
+        self.room.extend_from_slice(bytes);
+        self.room.split().freeze()
+    }
+
     fn trim(&mut self) {
         let keep_from = self.end.saturating_sub(self.limit as u64);
         while let Some(front) = self.chunks.front_mut() {
@@ -137,8 +160,7 @@ impl History {
         self.fresh += 1;
         self.small += 1;
         self.small_bytes += len;
-        if self.small_bytes >= SMALL {
-            self.merge_tail(self.small);
+        if self.small_bytes >= MERGED {
             self.end_small_run();
         } else if self.fresh >= FRESH {
             self.merge_tail(self.fresh);
@@ -148,6 +170,9 @@ impl History {
     }
 
     fn end_small_run(&mut self) {
+        if self.small > 1 {
+            self.merge_tail(self.small);
+        }
         (self.fresh, self.small, self.small_bytes) = (0, 0, 0);
     }
 
@@ -196,7 +221,7 @@ mod tests {
                 .chain([1; 200])
                 .chain([70; 130])
             {
-                history.push(pattern(end..end + size).into());
+                history.push(&pattern(end..end + size));
                 end += size;
                 let start = end.saturating_sub(limit as u64);
                 assert_eq!((history.start(), history.end()), (start, end));
@@ -221,16 +246,16 @@ mod tests {
         let mut history = History::new(1 << 20);
         let mut most = 0;
         for _ in 0..100_000 {
-            history.push(Bytes::from_static(b"x"));
+            history.push(b"x");
             most = most.max(history.chunks.len());
         }
         assert!(
-            history.chunks.len() <= 100_000 / SMALL + 2 * FRESH,
+            history.chunks.len() <= 100_000 / MERGED + 2 * FRESH,
             "{} chunks",
             history.chunks.len()
         );
         assert!(
-            most <= 100_000 / SMALL + 2 * FRESH,
+            most <= 100_000 / MERGED + 2 * FRESH,
             "{most} chunks at worst"
         );
     }
@@ -238,12 +263,12 @@ mod tests {
     #[test]
     fn large_chunks_are_shared_and_not_copied() {
         let mut history = History::new(1 << 20);
-        let chunk = Bytes::from(vec![7; 8192]);
-        history.push(chunk.clone());
-        assert_eq!(history.read(0, usize::MAX).as_ptr(), chunk.as_ptr());
+        history.push(&[7; 4095]);
+        let chunk = history.read(0, usize::MAX);
+        assert_eq!(chunk.len(), 4095);
         assert_eq!(history.read(100, 50).as_ptr(), chunk[100..].as_ptr());
         for _ in 0..1000 {
-            history.push(Bytes::from_static(&[8; 50]));
+            history.push(&[8; 50]);
         }
         assert_eq!(
             history.read(0, usize::MAX).as_ptr(),
@@ -255,7 +280,7 @@ mod tests {
                 .chunks
                 .iter()
                 .skip(1)
-                .all(|chunk| chunk.bytes.len() < 2 * SMALL)
+                .all(|chunk| chunk.bytes.len() < 2 * MERGED)
         );
     }
 }

@@ -335,7 +335,7 @@ fn writes_that_are_kept_wait_for_the_next_device_and_asks_do_not() {
     });
     let id = bench.attach(client("a"));
     bench.write(id, "hello").unwrap();
-    assert_eq!(bench.hub.poll_transmit(bench.now).unwrap(), "h");
+    assert_eq!(bench.hub.poll_transmit(bench.now).unwrap(), b"h");
     bench.hub.handle_transmitted(bench.now, 1);
     let ask = Ask {
         command: "ID?".into(),
@@ -370,7 +370,7 @@ fn what_is_written_is_told_and_so_is_what_is_lost() {
     bench.write(id, "hello").unwrap();
     bench.write(id, "").unwrap();
     let offered = bench.hub.poll_transmit(bench.now).unwrap();
-    assert_eq!(offered, "hello");
+    assert_eq!(offered, b"hello");
     bench.hub.handle_transmitted(bench.now, 2);
     bench.write(id, " world").unwrap();
     bench.hub.handle_lost(bench.now, "unplugged");

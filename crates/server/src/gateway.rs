@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use uart_iface::{ErrorCounters, LineSettings, Port, PortName};
 use uartnet_hub::{
     Ask, AskId, Attach, Attached, ClientId, Control, ControlId, Epoch, Hub, HubInfo, Notice,
@@ -339,14 +338,21 @@ impl PortHandle {
         self.hub.borrow().read_size()
     }
 
-    /// [`Hub::wants_errors`].
-    pub(crate) fn wants_errors(&self) -> bool {
-        self.hub.borrow().wants_errors()
+    /// How much may be read from the UART at once; `None`: nothing now.
+    pub(crate) fn may_read(&self) -> Option<usize> {
+        let hub = self.hub.borrow();
+        (!hub.reading_paused()).then(|| hub.read_size())
     }
 
-    /// [`Hub::has_readers`].
-    pub(crate) fn has_readers(&self) -> bool {
-        self.hub.borrow().has_readers()
+    /// What there is to do beside reading.
+    pub(crate) fn todo(&self) -> Todo {
+        let hub = self.hub.borrow();
+        Todo {
+            errors: hub.wants_errors(),
+            actions: hub.may_act() || self.wanted_line.get().is_some(),
+            transmit: hub.may_transmit(),
+            inputs: hub.has_readers(),
+        }
     }
 
     /// [`Hub::losses_that_discard`].
@@ -427,6 +433,19 @@ impl PortHandle {
     }
 }
 
+/// What a port's task has to look at in a round, so that it need not go through all of its stages for each byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Todo {
+    /// [`Hub::wants_errors`].
+    pub(crate) errors: bool,
+    /// There may be something to do to the device.
+    pub(crate) actions: bool,
+    /// There may be something to write.
+    pub(crate) transmit: bool,
+    /// [`Hub::has_readers`].
+    pub(crate) inputs: bool,
+}
+
 /// A client of a port. Dropping it is leaving.
 #[derive(Debug)]
 pub struct PortClient {
@@ -452,7 +471,7 @@ impl PortClient {
     ///
     /// # Errors
     /// As there.
-    pub fn write(&self, now: Instant, bytes: Bytes) -> Result<(), Refusal> {
+    pub fn write(&self, now: Instant, bytes: &[u8]) -> Result<(), Refusal> {
         self.see(now, Right::Write);
         self.with_lease(now, |hub, id| hub.write(now, id, bytes))
     }

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::time::Sleep;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
@@ -229,16 +228,20 @@ impl PortTask {
         }
     }
 
-    /// Until the device is lost.
-    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    /// Until the device is lost. It is out of the handle while it is worked on: should that panic, it is closed.
+    fn poll_serve(&mut self, cx: &mut Context<'_>, mut uart: Box<dyn Port>) -> Poll<Ended> {
         let mut turn = Turn {
             task: self,
-            now: Instant::now(),
+            now: None,
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
-        let mut turn = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx)));
-        Pin::new(&mut turn).poll(cx)
+        let mut polling = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx, &mut *uart)));
+        let polled = Pin::new(&mut polling).poll(cx);
+        if polled.is_pending() {
+            self.handle.uart().replace(Some(uart));
+        }
+        polled
     }
 
     /// Nothing that belonged to what was done until now is kept.
@@ -255,11 +258,10 @@ impl Future for PortTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let is_open = self.handle.uart().borrow().is_some();
-            let ended = ready!(if is_open {
-                self.poll_serve(cx)
-            } else {
-                self.poll_wait(cx)
+            let uart = self.handle.uart().take();
+            let ended = ready!(match uart {
+                Some(uart) => self.poll_serve(cx, uart),
+                None => self.poll_wait(cx),
             });
             self.begin_anew();
             match ended {
@@ -293,9 +295,9 @@ impl Drop for PortTask {
 /// An opened device at work.
 struct Turn<'a> {
     task: &'a mut PortTask,
-    /// Read from the clock at the begin of a turn, and after everything that takes time, which is what the kernel is asked
-    /// for.
-    now: Instant,
+    /// Read from the clock when it is first needed, and again after everything that takes time, which is what the kernel is
+    /// asked for.
+    now: Option<Instant>,
 }
 
 /// The device's error counters.
@@ -333,19 +335,7 @@ impl Turn<'_> {
     ///
     /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
     /// the inputs change.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        // It is out of the handle while it is worked on: should that panic, the device is closed.
-        let Some(mut uart) = self.task.handle.uart().take() else {
-            return Poll::Ready(Ended::Lost("it was closed".to_owned()));
-        };
-        let polled = self.poll_rounds(cx, &mut *uart);
-        if polled.is_pending() {
-            self.task.handle.uart().replace(Some(uart));
-        }
-        polled
-    }
-
-    fn poll_rounds(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
         self.task.handle.kick().awake();
         for _ in 0..ROUNDS_A_TURN {
             // What it was rung for is seen in this round.
@@ -369,11 +359,24 @@ impl Turn<'_> {
         if read == Went::Limit && self.task.backlog < FLOOD {
             return Ok(Went::Limit);
         }
-        self.look_at_errors(cx, uart)?;
-        let acted = self.act(uart)?;
-        let transmitted = self.transmit(cx, uart)?;
+        let todo = self.task.handle.todo();
+        if todo.errors {
+            self.look_at_errors(cx, uart)?;
+        } else {
+            self.task.errors = None;
+        }
+        let (mut acted, mut transmitted) = (Went::Idle, Went::Idle);
+        if todo.actions {
+            acted = self.act(uart)?;
+        }
+        if todo.actions || todo.transmit {
+            transmitted = self.transmit(cx, uart)?;
+        }
         let timed = self.time(cx);
-        let looked = self.look(cx, uart)?;
+        let mut looked = Went::Idle;
+        if todo.inputs {
+            looked = self.look(cx, uart)?;
+        }
         if [read, acted, transmitted].contains(&Went::Limit) {
             return Ok(Went::Limit);
         }
@@ -386,33 +389,39 @@ impl Turn<'_> {
         })
     }
 
+    /// The time, as it was when the kernel was last asked for something.
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
+    /// The time, after the kernel was asked for something.
+    fn later(&mut self) -> Instant {
+        *self.now.insert(Instant::now())
+    }
+
     fn read(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let handle = &self.task.handle;
-        for _ in 0..READS_A_TURN {
-            if handle.reading_paused() {
-                return Ok(Went::Idle);
-            }
-            let size = handle.read_size();
-            let read = with_scratch(|buffer| {
-                let size = size.min(buffer.len());
-                uart.poll_read(cx, &mut buffer[..size])
-                    .map_ok(|count| Bytes::copy_from_slice(&buffer[..count]))
-            });
-            match read {
-                Poll::Pending => {
-                    self.task.backlog = 0;
+        with_scratch(|buffer| {
+            for _ in 0..READS_A_TURN {
+                let Some(size) = self.task.handle.may_read() else {
                     return Ok(Went::Idle);
+                };
+                let size = size.min(buffer.len());
+                match uart.poll_read(cx, &mut buffer[..size]) {
+                    Poll::Pending => {
+                        self.task.backlog = 0;
+                        return Ok(Went::Idle);
+                    }
+                    Poll::Ready(Ok(count)) => {
+                        self.task.backlog = self.task.backlog.saturating_add(count);
+                        let (now, bytes) = (self.later(), &buffer[..count]);
+                        let handle = &self.task.handle;
+                        handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
+                    }
+                    Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
                 }
-                Poll::Ready(Ok(bytes)) => {
-                    self.task.backlog = self.task.backlog.saturating_add(bytes.len());
-                    let now = Instant::now();
-                    self.now = now;
-                    handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
-                }
-                Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
             }
-        }
-        Ok(Went::Limit)
+            Ok(Went::Limit)
+        })
     }
 
     fn act(&mut self, uart: &mut dyn Port) -> Result<Went, String> {
@@ -422,7 +431,7 @@ impl Turn<'_> {
             self.follow_configuration(uart, line)?;
         }
         for _ in 0..ACTIONS_A_TURN {
-            let now = self.now;
+            let now = self.now();
             let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
                 return Ok(went);
             };
@@ -451,8 +460,7 @@ impl Turn<'_> {
                 }
                 Ok(ActionDone::Done) | Err(_) => {}
             }
-            self.now = Instant::now();
-            let now = self.now;
+            let now = self.later();
             self.task
                 .handle
                 .drive(now, |hub| hub.handle_action_done(now, done));
@@ -475,8 +483,7 @@ impl Turn<'_> {
                 return Ok(());
             }
         };
-        self.now = Instant::now();
-        let now = self.now;
+        let now = self.later();
         self.handle_line(now, uart, line);
         self.task
             .handle
@@ -496,49 +503,46 @@ impl Turn<'_> {
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let handle = &self.task.handle;
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
-            let now = self.now;
-            let Some(bytes) = handle.drive(now, |hub| hub.poll_transmit(now)) else {
-                return Ok(went);
-            };
-            match uart.poll_write(cx, &bytes) {
-                Poll::Pending => return Ok(went),
-                Poll::Ready(Ok(count)) => {
-                    went = Went::Busy;
-                    self.now = Instant::now();
-                    let now = self.now;
-                    handle.drive(now, |hub| hub.handle_transmitted(now, count));
-                }
-                Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
+            let now = self.now();
+            let written = self.task.handle.drive(now, |hub| {
+                let Some(bytes) = hub.poll_transmit(now) else {
+                    return Ok(None);
+                };
+                let Poll::Ready(count) = uart.poll_write(cx, bytes) else {
+                    return Ok(None);
+                };
+                let (count, now) = (count?, Instant::now());
+                hub.handle_transmitted(now, count);
+                Ok(Some(now))
+            });
+            match written {
+                Ok(None) => return Ok(went),
+                Ok(now) => (self.now, went) = (now, Went::Busy),
+                Err(error) => return Err(self.gone("writing", error)),
             }
         }
         Ok(Went::Limit)
     }
 
     fn time(&mut self, cx: &mut Context<'_>) -> Went {
-        let handle = &self.task.handle;
-        let at = handle.timeout();
+        let at = self.task.handle.timeout();
         if !self.task.alarm.poll(cx, at) {
             return Went::Idle;
         }
-        self.now = Instant::now();
-        let now = self.now;
+        let now = self.later();
+        let handle = &self.task.handle;
         handle.drive(now, |hub| hub.handle_timeout(now));
         Went::Busy
     }
 
     fn look(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let handle = &self.task.handle;
-        if !handle.has_readers() {
-            return Ok(Went::Idle);
-        }
         match uart.poll_inputs(cx) {
             Poll::Pending => Ok(Went::Idle),
             Poll::Ready(Ok(inputs)) => {
-                self.now = Instant::now();
-                let now = self.now;
+                let now = self.later();
+                let handle = &self.task.handle;
                 handle.drive(now, |hub| hub.handle_inputs(now, inputs));
                 Ok(Went::Busy)
             }
@@ -547,11 +551,6 @@ impl Turn<'_> {
     }
 
     fn look_at_errors(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<(), String> {
-        let handle = &self.task.handle;
-        if !handle.wants_errors() {
-            self.task.errors = None;
-            return Ok(());
-        }
         if let Some(watch) = &mut self.task.errors
             && !watch.alarm.poll(cx, Some(watch.at))
         {
@@ -559,8 +558,7 @@ impl Turn<'_> {
         }
         let status = uart.status();
         let status = status.map_err(|error| self.gone("reading its error counters", error))?;
-        self.now = Instant::now();
-        let now = self.now;
+        let now = self.later();
         let counted = status.errors.unwrap_or_default();
         let before = self.task.errors.as_ref().map(|watch| watch.before);
         if let Some(before) = before {
@@ -572,6 +570,7 @@ impl Turn<'_> {
                 break_seen: counted.breaks > before.breaks,
             };
             if errors != ReceiveErrors::default() {
+                let handle = &self.task.handle;
                 handle.drive(now, |hub| hub.handle_errors(now, errors));
             }
         }

@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use uartnet_hub::{CloseReason, DeviceState, Notice, Refusal};
 
 use super::writer::Writer;
@@ -118,9 +117,7 @@ impl Bridge {
         }
         if self.waiting.is_empty() && !self.writer.holds() {
             let before = self.writer.end();
-            let pushed = self
-                .writer
-                .push(now, &self.client, Bytes::copy_from_slice(bytes));
+            let pushed = self.writer.push(now, &self.client, bytes);
             self.handle_pushed(pushed, bytes, before);
         } else {
             self.waiting.extend_from_slice(bytes);
@@ -248,9 +245,9 @@ impl Bridge {
             }
         }
         if self.present == Some(true) && !self.waiting.is_empty() && !self.writer.holds() {
-            let waiting = Bytes::from(std::mem::take(&mut self.waiting));
+            let waiting = std::mem::take(&mut self.waiting);
             let before = self.writer.end();
-            let pushed = self.writer.push(now, &self.client, waiting.clone());
+            let pushed = self.writer.push(now, &self.client, &waiting);
             self.handle_pushed(pushed, &waiting, before);
         }
         self.settle_ending(now);
