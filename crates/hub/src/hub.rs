@@ -17,7 +17,7 @@ use self::standoff::Standoff;
 use crate::arbiter::Arbiter;
 use crate::ask::Asks;
 use crate::bundle::Bundle;
-use crate::client::{Client, Closing, News, Wakes};
+use crate::client::{Client, Closing, News, Wakes, Writes};
 use crate::history::History;
 use crate::journal::{Happening, Journal};
 use crate::line_hold::LineHolds;
@@ -524,6 +524,7 @@ impl Hub {
         {
             displaced.writer = own;
             displaced.taken_over = true;
+            displaced.writes = Writes::Moved;
             // While the port shuts down, that may have been the last thing it was owed.
             self.wakes.news(displaced_id, &mut displaced.wake);
             if self.arbiter.hand_over(now, displaced_id, id) {
@@ -580,6 +581,18 @@ impl Hub {
             let before = std::mem::replace(&mut client.watches_errors, on);
             self.error_watchers += usize::from(on);
             self.error_watchers -= usize::from(before);
+        }
+    }
+
+    /// Whether this client is told what the UART has taken of its writes ([`Notice::Written`]). At first it is, and again once
+    /// some of them were lost, which it is told in any case, and first.
+    pub fn watch_writes(&mut self, client: ClientId, on: bool) {
+        if on {
+            self.tell_clients([client]);
+        } else if let Some(client) = self.clients.get_mut(client)
+            && self.writers.untold_losses(client.writer) == 0
+        {
+            client.writes = Writes::Unwatched;
         }
     }
 
@@ -692,9 +705,7 @@ impl Hub {
     /// The next thing to tell this client; data in pieces of at most `limit` bytes, or with 0 everything but data and gaps.
     /// `None`: nothing now, it will be woken.
     pub fn poll_notice(&mut self, now: Instant, id: ClientId, limit: usize) -> Option<Notice> {
-        let wake = &mut self.clients.get_mut(id)?.wake;
-        if wake.is_told() {
-            wake.nothing_left();
+        if self.finds_nothing(id) {
             return None;
         }
         let notice = self.next_notice(now, id, limit);
@@ -704,6 +715,12 @@ impl Hub {
             client.wake.nothing_left();
         }
         notice
+    }
+
+    /// Whether this client was told everything with its last notice. If so, it has asked for the next and found none.
+    pub fn finds_nothing(&mut self, client: ClientId) -> bool {
+        let client = self.clients.get_mut(client);
+        client.is_some_and(|client| client.wake.finds_nothing())
     }
 
     /// Whether [`Hub::poll_wake`] or [`Hub::take_log_news`] may have something to say.

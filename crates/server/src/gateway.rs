@@ -540,6 +540,11 @@ impl PortClient {
     pub fn poll_notice(&self, now: Instant, limit: usize) -> Option<Notice> {
         self.port.poll_notice(now, self.id, limit)
     }
+
+    /// [`Hub::finds_nothing`].
+    pub(crate) fn finds_nothing(&self) -> bool {
+        self.port.hub.borrow_mut().finds_nothing(self.id)
+    }
 }
 
 impl Drop for PortClient {

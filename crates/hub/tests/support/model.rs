@@ -437,7 +437,12 @@ impl World {
     fn poll(&mut self, at: usize, limit: usize) -> Option<Notice> {
         let (start, end) = (self.start(), self.stream.len() as u64);
         let client = &mut self.clients[at];
+        let is_told = self.bench.hub.finds_nothing(client.id);
         let notice = self.bench.hub.poll_notice(self.bench.now, client.id, limit);
+        assert!(
+            !is_told || notice.is_none(),
+            "{notice:?}, and nothing to find"
+        );
         let Some(told) = &notice else {
             assert!(
                 client.closed || client.next.is_none_or(|next| next == end),

@@ -98,6 +98,11 @@ impl Session for Guarded {
         }
     }
 
+    fn stays_silent(&self) -> bool {
+        let inside = self.session.as_ref().filter(|_| !self.visitor.is_leaving());
+        inside.is_some_and(|session| session.stays_silent())
+    }
+
     fn wants_input(&self) -> bool {
         let inside = self.session.as_ref().filter(|_| !self.visitor.is_leaving());
         inside.is_some_and(|session| session.wants_input())

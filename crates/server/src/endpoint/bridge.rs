@@ -67,7 +67,7 @@ impl Bridge {
             writer: None,
         };
         let (client, attached) = port.attach(now, wish);
-        Ok(Bridge {
+        let bridge = Bridge {
             client,
             writer: Writer::new(attached.write_offset),
             when_absent: options.when_absent,
@@ -76,7 +76,9 @@ impl Bridge {
             ending: None,
             gone: false,
             finished: None,
-        })
+        };
+        bridge.watch_writes(now);
+        Ok(bridge)
     }
 
     // --- getters
@@ -92,6 +94,12 @@ impl Bridge {
             && self.ending.is_none()
             && self.waiting.len() < WAITING
             && !self.writer.holds()
+    }
+
+    /// Whether everything its client sent was handed over, and it can take more: nothing comes of input then but more bytes
+    /// for the UART.
+    pub(super) fn flows(&self) -> bool {
+        self.has_room() && self.waiting.is_empty()
     }
 
     /// Whether, and how, the connection closes.
@@ -132,6 +140,7 @@ impl Bridge {
         self.ending = Some(Box::new(Ending::Writing {
             until: now + WRITING,
         }));
+        self.watch_writes(now);
         self.settle_ending(now);
     }
 
@@ -187,6 +196,7 @@ impl Bridge {
                 Notice::WriteLost { to, from, reason } => {
                     tracing::warn!(port = %self.port(), bytes = to - from, %reason, "bytes of a client are lost");
                     self.writer.settle(*to);
+                    self.watch_writes(now);
                 }
                 Notice::Gap { from, to, .. } => {
                     // A reader that cannot carry gaps is cut when it lags; what is left is history that had expired
@@ -205,6 +215,11 @@ impl Bridge {
             self.settle_ending(now);
         }
         None
+    }
+
+    /// Whether the last notice told everything, so that [`Bridge::poll`] would find none.
+    pub(super) fn finds_nothing(&self) -> bool {
+        self.client.finds_nothing()
     }
 
     fn handle_state(&mut self, now: Instant, state: &DeviceState) {
@@ -266,6 +281,13 @@ impl Bridge {
             }
             Err(refusal) => self.refuse(&refusal.to_string()),
         }
+    }
+
+    /// Only a client that is to end waits for what the UART takes.
+    fn watch_writes(&self, now: Instant) {
+        let on = self.ending.is_some();
+        let client = &self.client;
+        client.with_hub(now, |hub, id| hub.watch_writes(id, on));
     }
 
     /// Once all that a client sent is written, it may listen for a while.

@@ -89,7 +89,14 @@ impl Session for RawSession {
                 Some(_) => {}
                 None => break,
             }
+            if self.bridge.finds_nothing() {
+                break;
+            }
         }
+    }
+
+    fn stays_silent(&self) -> bool {
+        self.bridge.flows()
     }
 
     fn wants_input(&self) -> bool {

@@ -162,11 +162,18 @@ impl Session for Rfc2217Session {
             match self.bridge.poll(now, limit) {
                 Some(Notice::Data { bytes, .. }) if self.server.sends_as_it_is(&bytes) => {
                     out.push_shared(bytes);
+                    if self.server.is_idle() && self.bridge.finds_nothing() {
+                        return;
+                    }
                 }
                 Some(notice) => self.handle_notice(notice),
                 None => return,
             }
         }
+    }
+
+    fn stays_silent(&self) -> bool {
+        self.bridge.flows() && self.server.is_idle() && self.said.is_empty()
     }
 
     fn wants_input(&self) -> bool {
