@@ -439,6 +439,11 @@ impl Asks {
         self.running.is_none() && self.count == 0
     }
 
+    /// Whether there is none, nor anything to tell of those there were.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_at_rest() && self.ended.is_empty()
+    }
+
     /// Which ask has waited for its turn long enough first, and when.
     fn next_overdue(&self) -> Option<(Instant, ClientId)> {
         let running = self.running_client();

@@ -379,7 +379,9 @@ impl Hub {
                     }
                     self.tell_writer(writer);
                 }
-                self.tell_room();
+                if self.wakes.is_room_wanted() {
+                    self.tell_room();
+                }
             }
         }
         self.asks.unstuck(now);
@@ -800,6 +802,21 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] should be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        // Asked with every byte; most ports wait for nothing.
+        if self.asks.is_at_rest()
+            && self.sequencer.poll_timeout().is_none()
+            && self.pacing.poll_timeout().is_none()
+            && !self.bundle.waits()
+            && self.standoff.is_none()
+            && self.arbiter.holder().is_none()
+            && !self.paused
+        {
+            return None;
+        }
+        self.next_timeout()
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
         let mut next = self.sequencer.poll_timeout();
         if !self.asks.is_at_rest() {
             next = earlier(next, self.asks.poll_timeout(self.is_held()));

@@ -246,6 +246,13 @@ impl Writers {
     /// The bytes up to this write offset are settled: of a record, and of those of its earlier clients that they concern,
     /// each with the write offset below which they do.
     fn each_concerned(&mut self, id: WriterId, up_to: u64, mut tell: impl FnMut(&mut Writer, u64)) {
+        let Some(record) = self.records.get_mut(id) else {
+            return;
+        };
+        if record.earlier.is_empty() {
+            record.settled = record.settled.max(up_to);
+            return tell(record, u64::MAX);
+        }
         self.forget_earlier(id);
         let Some(record) = self.records.get_mut(id) else {
             return;

@@ -249,9 +249,17 @@ impl PortHandle {
 
     /// [`PortHandle::with_hub`] for the port's own task, which looks by itself what there is to do.
     pub fn drive<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub) -> R) -> R {
-        self.latest.set(now);
+        self.work(|hub| (speak(hub), Some(now)))
+    }
+
+    /// [`PortHandle::drive`] for a whole round of the port's own task, which finds out by itself what time it is, and says so at
+    /// last; `None`: there was no need to.
+    pub(crate) fn work<R>(&self, work: impl FnOnce(&mut Hub) -> (R, Option<Instant>)) -> R {
         let mut hub = self.hub.borrow_mut();
-        let result = speak(&mut hub);
+        let (result, now) = work(&mut hub);
+        if let Some(now) = now {
+            self.latest.set(now);
+        }
         if hub.wants_to_wake() {
             self.wake_clients(&mut hub);
         }
@@ -323,6 +331,11 @@ impl PortHandle {
         self.with_hub(now, |hub| hub.handle_lost(now, &reason));
     }
 
+    /// Whether [`PortHandle::take_wanted_line`] has some.
+    pub(crate) fn wants_line(&self) -> bool {
+        self.wanted_line.get().is_some()
+    }
+
     /// The line settings that the configuration wants and the device does not have yet; once.
     pub fn take_wanted_line(&self) -> Option<LineSettings> {
         self.wanted_line.take()
@@ -336,23 +349,6 @@ impl PortHandle {
     /// [`Hub::read_size`].
     pub fn read_size(&self) -> usize {
         self.hub.borrow().read_size()
-    }
-
-    /// How much may be read from the UART at once; `None`: nothing now.
-    pub(crate) fn may_read(&self) -> Option<usize> {
-        let hub = self.hub.borrow();
-        (!hub.reading_paused()).then(|| hub.read_size())
-    }
-
-    /// What there is to do beside reading.
-    pub(crate) fn todo(&self) -> Todo {
-        let hub = self.hub.borrow();
-        Todo {
-            errors: hub.wants_errors(),
-            actions: hub.may_act() || self.wanted_line.get().is_some(),
-            transmit: hub.may_transmit(),
-            inputs: hub.has_readers(),
-        }
     }
 
     /// [`Hub::losses_that_discard`].
@@ -431,19 +427,6 @@ impl PortHandle {
             self.logs.borrow().iter().for_each(|log| log.wake());
         }
     }
-}
-
-/// What a port's task has to look at in a round, so that it need not go through all of its stages for each byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Todo {
-    /// [`Hub::wants_errors`].
-    pub(crate) errors: bool,
-    /// There may be something to do to the device.
-    pub(crate) actions: bool,
-    /// There may be something to write.
-    pub(crate) transmit: bool,
-    /// [`Hub::has_readers`].
-    pub(crate) inputs: bool,
 }
 
 /// A client of a port. Dropping it is leaving.

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
 use uart_iface::{ErrorCounters, LineSettings, OpenError, Port, PortError};
-use uartnet_hub::{Action, ActionDone, DeviceState, ReceiveErrors};
+use uartnet_hub::{Action, ActionDone, DeviceState, Hub, ReceiveErrors};
 
 use self::life::{Failed, Life, Waits};
 use crate::gateway::PortHandle;
@@ -87,6 +87,7 @@ impl PortTask {
         task
     }
 
+    #[cold]
     fn open(&mut self) {
         if let Some(line) = self.handle.take_wanted_line() {
             self.life.handle_configured(line);
@@ -137,8 +138,9 @@ impl PortTask {
         Ok(())
     }
 
+    #[cold]
     fn lost(&mut self, reason: String) {
-        self.settle_outputs();
+        self.settle_outputs(self.handle.runs_sequence());
         let failed = self.life.handle_lost(Instant::now(), reason);
         self.tell_absent(failed);
     }
@@ -152,13 +154,14 @@ impl PortTask {
     }
 
     /// Signals are as somebody wants them to be, unless a sequence is at work on them.
-    fn settle_outputs(&mut self) {
-        if !self.handle.runs_sequence() {
+    fn settle_outputs(&mut self, in_sequence: bool) {
+        if !in_sequence {
             self.life.handle_steady();
         }
     }
 
     /// Until it is time to try the device again. The hub still lives: leases expire, clients come and go.
+    #[cold]
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if !self.waits {
             self.waits = true;
@@ -230,8 +233,10 @@ impl PortTask {
 
     /// Until the device is lost. It is out of the handle while it is worked on: should that panic, it is closed.
     fn poll_serve(&mut self, cx: &mut Context<'_>, mut uart: Box<dyn Port>) -> Poll<Ended> {
+        let handle = self.handle.clone();
         let mut turn = Turn {
             task: self,
+            handle: &handle,
             now: None,
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
@@ -239,7 +244,7 @@ impl PortTask {
         let mut polling = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx, &mut *uart)));
         let polled = Pin::new(&mut polling).poll(cx);
         if polled.is_pending() {
-            self.handle.uart().replace(Some(uart));
+            handle.uart().replace(Some(uart));
         }
         polled
     }
@@ -295,6 +300,7 @@ impl Drop for PortTask {
 /// An opened device at work.
 struct Turn<'a> {
     task: &'a mut PortTask,
+    handle: &'a PortHandle,
     /// Read from the clock when it is first needed, and again after everything that takes time, which is what the kernel is
     /// asked for.
     now: Option<Instant>,
@@ -336,17 +342,22 @@ impl Turn<'_> {
     /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
     /// the inputs change.
     fn poll(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
-        self.task.handle.kick().awake();
+        let handle = self.handle;
+        handle.kick().awake();
         for _ in 0..ROUNDS_A_TURN {
             // What it was rung for is seen in this round.
-            self.task.handle.kick().take();
-            match self.round(cx, uart) {
+            handle.kick().take();
+            let went = handle.work(|hub| {
+                let went = self.round(hub, cx, uart);
+                (went, self.now)
+            });
+            match went {
                 Err(gone) => return Poll::Ready(Ended::Lost(gone)),
                 // Also of a UART that never falls silent.
-                Ok(_) if self.task.handle.has_drained() => return Poll::Ready(Ended::Drained),
+                Ok(_) if handle.has_drained() => return Poll::Ready(Ended::Drained),
                 Ok(Went::Limit) => break,
                 Ok(Went::Busy) => {}
-                Ok(Went::Idle) if self.task.handle.kick().poll(cx) => {}
+                Ok(Went::Idle) if handle.kick().poll(cx) => {}
                 Ok(Went::Idle) => return Poll::Pending,
             }
         }
@@ -354,28 +365,32 @@ impl Turn<'_> {
         Poll::Pending
     }
 
-    fn round(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let read = self.read(cx, uart)?;
+    /// All stages that may have something to do.
+    fn round(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
+        let read = self.read(hub, cx, uart)?;
         if read == Went::Limit && self.task.backlog < FLOOD {
             return Ok(Went::Limit);
         }
-        let todo = self.task.handle.todo();
-        if todo.errors {
-            self.look_at_errors(cx, uart)?;
-        } else {
-            self.task.errors = None;
+        if hub.wants_errors() || self.task.errors.is_some() {
+            self.look_at_errors(hub, cx, uart)?;
         }
-        let (mut acted, mut transmitted) = (Went::Idle, Went::Idle);
-        if todo.actions {
-            acted = self.act(uart)?;
+        let mut acted = Went::Idle;
+        if hub.may_act() || self.handle.wants_line() {
+            acted = self.act(hub, uart)?;
         }
-        if todo.actions || todo.transmit {
-            transmitted = self.transmit(cx, uart)?;
+        let mut transmitted = Went::Idle;
+        if hub.may_transmit() {
+            transmitted = self.transmit(hub, cx, uart)?;
         }
-        let timed = self.time(cx);
+        let timed = self.time(hub, cx);
         let mut looked = Went::Idle;
-        if todo.inputs {
-            looked = self.look(cx, uart)?;
+        if hub.has_readers() {
+            looked = self.look(hub, cx, uart)?;
         }
         if [read, acted, transmitted].contains(&Went::Limit) {
             return Ok(Went::Limit);
@@ -399,13 +414,18 @@ impl Turn<'_> {
         *self.now.insert(Instant::now())
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+    fn read(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
         with_scratch(|buffer| {
             for _ in 0..READS_A_TURN {
-                let Some(size) = self.task.handle.may_read() else {
+                if hub.reading_paused() {
                     return Ok(Went::Idle);
-                };
-                let size = size.min(buffer.len());
+                }
+                let size = hub.read_size().min(buffer.len());
                 match uart.poll_read(cx, &mut buffer[..size]) {
                     Poll::Pending => {
                         self.task.backlog = 0;
@@ -413,9 +433,7 @@ impl Turn<'_> {
                     }
                     Poll::Ready(Ok(count)) => {
                         self.task.backlog = self.task.backlog.saturating_add(count);
-                        let (now, bytes) = (self.later(), &buffer[..count]);
-                        let handle = &self.task.handle;
-                        handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
+                        hub.handle_uart_data(self.later(), &buffer[..count]);
                     }
                     Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
                 }
@@ -424,21 +442,22 @@ impl Turn<'_> {
         })
     }
 
-    fn act(&mut self, uart: &mut dyn Port) -> Result<Went, String> {
+    #[cold]
+    fn act(&mut self, hub: &mut Hub, uart: &mut dyn Port) -> Result<Went, String> {
         let mut went = Went::Idle;
-        if let Some(line) = self.task.handle.take_wanted_line() {
+        if let Some(line) = self.handle.take_wanted_line() {
             went = Went::Busy;
-            self.follow_configuration(uart, line)?;
+            self.follow_configuration(hub, uart, line)?;
         }
         for _ in 0..ACTIONS_A_TURN {
             let now = self.now();
-            let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
+            let Some(action) = hub.poll_action(now) else {
                 return Ok(went);
             };
             went = Went::Busy;
+            let in_sequence = hub.runs_sequence();
             // What came before is over, unless this is a part of it.
-            self.task.settle_outputs();
-            let in_sequence = self.task.handle.runs_sequence();
+            self.task.settle_outputs(in_sequence);
             let done = match action {
                 Action::Apply(wanted) => uart.apply(wanted).map(ActionDone::Line),
                 Action::SetOutputs(change) => uart.set_outputs(change).map(ActionDone::Outputs),
@@ -451,7 +470,7 @@ impl Turn<'_> {
                 Err(error) => Err(error.to_string()),
             };
             match done {
-                Ok(ActionDone::Line(line)) => self.handle_line(now, uart, line),
+                Ok(ActionDone::Line(line)) => self.handle_line(hub, uart, line),
                 Ok(ActionDone::Outputs(outputs)) => {
                     self.task.life.handle_outputs(outputs);
                     if !in_sequence {
@@ -460,10 +479,7 @@ impl Turn<'_> {
                 }
                 Ok(ActionDone::Done) | Err(_) => {}
             }
-            let now = self.later();
-            self.task
-                .handle
-                .drive(now, |hub| hub.handle_action_done(now, done));
+            hub.handle_action_done(self.later(), done);
         }
         Ok(Went::Limit)
     }
@@ -471,6 +487,7 @@ impl Turn<'_> {
     /// The configuration wants other line settings.
     fn follow_configuration(
         &mut self,
+        hub: &mut Hub,
         uart: &mut dyn Port,
         wanted: LineSettings,
     ) -> Result<(), String> {
@@ -479,78 +496,82 @@ impl Turn<'_> {
             Ok(line) => line,
             Err(error @ PortError::Gone { .. }) => return Err(self.gone("an action", error)),
             Err(error) => {
-                tracing::warn!(port = %self.task.handle.name(), line = %wanted, %error, "line settings not applied");
+                tracing::warn!(port = %self.handle.name(), line = %wanted, %error, "line settings not applied");
                 return Ok(());
             }
         };
-        let now = self.later();
-        self.handle_line(now, uart, line);
-        self.task
-            .handle
-            .drive(now, |hub| hub.handle_line(now, line));
+        self.handle_line(hub, uart, line);
+        hub.handle_line(self.later(), line);
         Ok(())
     }
 
     /// The device has these line settings now.
-    fn handle_line(&mut self, now: Instant, uart: &mut dyn Port, line: LineSettings) {
+    fn handle_line(&mut self, hub: &mut Hub, uart: &mut dyn Port, line: LineSettings) {
         self.task.life.handle_line(line);
-        self.task.handle.set_line(line);
+        self.handle.set_line(line);
         // Flow control decides about it. If reading goes on again, another round must begin with it.
-        let can_pause = uart.can_pause();
-        self.task
-            .handle
-            .with_hub(now, |hub| hub.handle_can_pause(can_pause));
+        hub.handle_can_pause(uart.can_pause());
+        self.handle.kick().ring();
     }
 
-    fn transmit(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+    fn transmit(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
-            let now = self.now();
-            let written = self.task.handle.drive(now, |hub| {
-                let Some(bytes) = hub.poll_transmit(now) else {
-                    return Ok(None);
-                };
-                let Poll::Ready(count) = uart.poll_write(cx, bytes) else {
-                    return Ok(None);
-                };
-                let (count, now) = (count?, Instant::now());
-                hub.handle_transmitted(now, count);
-                Ok(Some(now))
-            });
-            match written {
-                Ok(None) => return Ok(went),
-                Ok(now) => (self.now, went) = (now, Went::Busy),
-                Err(error) => return Err(self.gone("writing", error)),
+            let Some(bytes) = hub.poll_transmit(self.now()) else {
+                return Ok(went);
+            };
+            match uart.poll_write(cx, bytes) {
+                Poll::Pending => return Ok(went),
+                Poll::Ready(Ok(count)) => {
+                    went = Went::Busy;
+                    hub.handle_transmitted(self.later(), count);
+                }
+                Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
             }
         }
         Ok(Went::Limit)
     }
 
-    fn time(&mut self, cx: &mut Context<'_>) -> Went {
-        let at = self.task.handle.timeout();
-        if !self.task.alarm.poll(cx, at) {
+    fn time(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Went {
+        if !self.task.alarm.poll(cx, hub.poll_timeout()) {
             return Went::Idle;
         }
-        let now = self.later();
-        let handle = &self.task.handle;
-        handle.drive(now, |hub| hub.handle_timeout(now));
+        hub.handle_timeout(self.later());
         Went::Busy
     }
 
-    fn look(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+    fn look(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
         match uart.poll_inputs(cx) {
             Poll::Pending => Ok(Went::Idle),
             Poll::Ready(Ok(inputs)) => {
-                let now = self.later();
-                let handle = &self.task.handle;
-                handle.drive(now, |hub| hub.handle_inputs(now, inputs));
+                hub.handle_inputs(self.later(), inputs);
                 Ok(Went::Busy)
             }
             Poll::Ready(Err(error)) => Err(self.gone("looking at the input lines", error)),
         }
     }
 
-    fn look_at_errors(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<(), String> {
+    #[cold]
+    fn look_at_errors(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<(), String> {
+        if !hub.wants_errors() {
+            self.task.errors = None;
+            return Ok(());
+        }
         if let Some(watch) = &mut self.task.errors
             && !watch.alarm.poll(cx, Some(watch.at))
         {
@@ -570,8 +591,7 @@ impl Turn<'_> {
                 break_seen: counted.breaks > before.breaks,
             };
             if errors != ReceiveErrors::default() {
-                let handle = &self.task.handle;
-                handle.drive(now, |hub| hub.handle_errors(now, errors));
+                hub.handle_errors(now, errors);
             }
         }
         let at = now + ERRORS_EVERY;
@@ -589,11 +609,12 @@ impl Turn<'_> {
 
     /// The reason for giving the device up. Errors of reading and writing that are not [`PortError::Gone`] are treated
     /// as it: a stream with a hole in it must not be passed off as whole.
+    #[cold]
     fn gone(&self, doing: &'static str, error: PortError) -> String {
         match error {
             PortError::Gone { reason, .. } => reason,
             error => {
-                tracing::error!(port = %self.task.handle.name(), doing, %error, "device given up");
+                tracing::error!(port = %self.handle.name(), doing, %error, "device given up");
                 error.to_string()
             }
         }

@@ -219,7 +219,7 @@ impl Hub {
     }
 
     pub(super) fn tell_room(&mut self) {
-        if !self.wakes.is_room_wanted() || self.writes.room() == 0 {
+        if self.writes.room() == 0 {
             return;
         }
         for id in self.wakes.take_for_room() {
@@ -231,6 +231,14 @@ impl Hub {
 
     /// Tells the ends that the parts have come to.
     pub(super) fn settle(&mut self, now: Instant) {
+        // Called with every byte; most ports are asked nothing.
+        if self.asks.is_settled() && self.sequencer.is_at_rest() && self.standoff.is_none() {
+            return;
+        }
+        self.settle_ends(now);
+    }
+
+    fn settle_ends(&mut self, now: Instant) {
         while let Some((client, ask, outcome)) = self.asks.poll_end() {
             self.end_ask(now, client, ask, outcome);
         }
