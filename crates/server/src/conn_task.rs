@@ -18,8 +18,8 @@ use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::crew;
 use crate::endpoint::{Finish, Output, Session};
-use crate::in_place;
 use crate::nudge::Nudge;
 use crate::port_task::Alarm;
 use crate::scratch::with_scratch;
@@ -354,8 +354,9 @@ impl<S: Session> Round<'_, S> {
                 return Poll::Ready(finish);
             }
             if self.read(cx).is_ready() {
-                if in_place::catch_up() {
-                    self.now = None;
+                // What the client sent is at the UART before any more of it is read.
+                if crew::gives_way() {
+                    return Poll::Pending;
                 }
                 continue;
             }
@@ -425,7 +426,7 @@ impl<S: Session> Round<'_, S> {
             self.connection.input = Input::Open;
             return Poll::Pending;
         }
-        if self.connection.input == Input::Awaited && in_place::is_guest() {
+        if self.connection.input == Input::Awaited && crew::was_only_rung() {
             return Poll::Pending;
         }
         self.connection.input = Input::Awaited;

@@ -1,0 +1,691 @@
+//! The work of all ports and connections of a thread, as one task of the runtime: what a UART has delivered makes work for
+//! connections, and what a connection has received makes work for a port. Who is rung for it is polled directly after who
+//! rang, and before anybody else for whom the operating system has something. So a byte that was read is written before
+//! the next descriptor is read. Not what the work is.
+//!
+//! A member weighs less than a task of its own would, and its turn begins with fewer instructions. Members share the task
+//! fairly: one of them is never polled within another one's turn, turns are bounded by what they do, and after [`A_TURN`]
+//! of them the runtime looks after everybody else. A panic in one of them is that one's end.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::mem::{ManuallyDrop, replace};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::task::{spawn_local, unconstrained, yield_now};
+
+/// How many turns there are in one of the runtime's.
+const A_TURN: usize = 256;
+/// Every so many turns one of those whom the runtime has woken comes first, so that nobody waits for ever while others keep
+/// ringing each other.
+const RUNG_IN_A_ROW: usize = 64;
+
+thread_local! {
+    static CREW: ManuallyDrop<Crew> = const { ManuallyDrop::new(Crew::new()) };
+}
+
+/// The members of this thread. It is never dropped: to look whether it was would cost more than all else here. Its members
+/// are dropped with the task that polls them.
+struct Crew {
+    members: RefCell<Vec<Slot>>,
+    /// The first free slot.
+    free: Cell<Option<u32>>,
+    /// Those who were rung, in their order.
+    rung: RefCell<VecDeque<Id>>,
+    /// Those whom the runtime has woken, as far as they are no longer in the list that it writes to.
+    due: RefCell<VecDeque<Id>>,
+    woken: OnceCell<Arc<Woken>>,
+    /// The task is there.
+    has_task: Cell<bool>,
+    /// Who has their turn.
+    at_work: Cell<Option<Id>>,
+    /// They were only rung, and the runtime has nothing for them.
+    only_rung: Cell<bool>,
+}
+
+/// A member, or one that was: a slot has another generation each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id {
+    slot: u32,
+    generation: u32,
+}
+
+struct Slot {
+    generation: u32,
+    state: State,
+}
+
+enum State {
+    Free {
+        next: Option<u32>,
+    },
+    Waiting(Member),
+    /// It has its turn.
+    AtWork,
+    /// It has its last turn.
+    Leaving,
+}
+
+struct Member {
+    work: Box<dyn Future<Output = ()> + Unpin>,
+    /// Its bell, as what the runtime takes.
+    waker: Waker,
+    bell: Arc<Bell>,
+}
+
+/// How the runtime tells that there is something for a member.
+struct Bell {
+    id: Id,
+    /// It was told.
+    is_woken: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+/// Those whom the runtime has woken, and the task that polls them.
+#[derive(Default)]
+struct Woken(Mutex<Task>);
+
+#[derive(Default)]
+struct Task {
+    woken: VecDeque<Id>,
+    /// It is awake, or was woken.
+    is_awake: bool,
+    waker: Option<Waker>,
+}
+
+/// Makes this work a member of the crew of this thread, which is polled at once. Must be called within a runtime where
+/// tasks of one thread can be spawned; that must outlive no other of the same thread.
+pub(crate) fn join(work: impl Future<Output = ()> + Unpin + 'static) -> Id {
+    CREW.with(|crew| crew.join(Box::new(work)))
+}
+
+/// Ends a member, if it is not over: its work is dropped.
+pub(crate) fn abort(id: Id) {
+    CREW.with(|crew| crew.abort(id));
+}
+
+/// Whose turn it is. `None`: whoever asks is no member.
+pub(crate) fn at_work() -> Option<Id> {
+    CREW.with(|crew| crew.at_work.get())
+}
+
+/// It is this member's turn soon.
+pub(crate) fn ring(id: Id) {
+    CREW.with(|crew| crew.ring(id));
+}
+
+/// Whether whose turn it is was only rung, so that the runtime has nothing for them. Not so of who is no member.
+pub(crate) fn was_only_rung() -> bool {
+    CREW.with(|crew| crew.only_rung.get())
+}
+
+/// Whether somebody was rung in this turn. If so, whoever asks ends their turn here, and has another one directly after
+/// those. Not so of who is no member.
+pub(crate) fn gives_way() -> bool {
+    CREW.with(|crew| {
+        let mut rung = crew.rung.borrow_mut();
+        match crew.at_work.get() {
+            Some(id) if !rung.is_empty() => {
+                rung.push_back(id);
+                true
+            }
+            _ => false,
+        }
+    })
+}
+
+impl Crew {
+    /// Nobody is there yet.
+    const fn new() -> Crew {
+        Crew {
+            members: RefCell::new(Vec::new()),
+            free: Cell::new(None),
+            rung: RefCell::new(VecDeque::new()),
+            due: RefCell::new(VecDeque::new()),
+            woken: OnceCell::new(),
+            has_task: Cell::new(false),
+            at_work: Cell::new(None),
+            only_rung: Cell::new(false),
+        }
+    }
+
+    fn woken(&self) -> &Arc<Woken> {
+        self.woken.get_or_init(Arc::default)
+    }
+
+    fn join(&self, work: Box<dyn Future<Output = ()> + Unpin>) -> Id {
+        if !self.has_task.replace(true) {
+            self.woken().lock().is_awake = true;
+            // Tokio's budget is a task's; every member has bounds of its own.
+            spawn_local(unconstrained(Turns));
+        }
+        let mut members = self.members.borrow_mut();
+        let slot = match self.free.get() {
+            Some(slot) => slot,
+            None => {
+                let next = None;
+                members.push(Slot {
+                    generation: 0,
+                    state: State::Free { next },
+                });
+                u32::try_from(members.len() - 1).expect("as many descriptors do not exist")
+            }
+        };
+        let Slot { generation, state } = &mut members[slot as usize];
+        if let State::Free { next } = state {
+            self.free.set(*next);
+        }
+        let id = Id {
+            slot,
+            generation: *generation,
+        };
+        let bell = Arc::new(Bell {
+            id,
+            is_woken: AtomicBool::new(false),
+            woken: self.woken().clone(),
+        });
+        let waker = Waker::from(bell.clone());
+        waker.wake_by_ref();
+        *state = State::Waiting(Member { work, waker, bell });
+        id
+    }
+
+    fn abort(&self, id: Id) {
+        let mut members = self.members.borrow_mut();
+        let Some(slot) = members.get_mut(id.slot as usize) else {
+            return;
+        };
+        if slot.generation != id.generation {
+            return;
+        }
+        let member = match replace(&mut slot.state, State::Leaving) {
+            State::Waiting(member) => {
+                self.vacate(id.slot, slot);
+                member
+            }
+            State::AtWork | State::Leaving => return,
+            free @ State::Free { .. } => {
+                slot.state = free;
+                return;
+            }
+        };
+        drop(members);
+        // What ends with it may ring others.
+        drop(member);
+    }
+
+    fn vacate(&self, index: u32, slot: &mut Slot) {
+        slot.generation = slot.generation.wrapping_add(1);
+        let next = self.free.replace(Some(index));
+        slot.state = State::Free { next };
+    }
+
+    fn ring(&self, id: Id) {
+        self.rung.borrow_mut().push_back(id);
+        // Else the task is awake.
+        if self.at_work.get().is_none() {
+            self.woken().wake_task();
+        }
+    }
+
+    /// Gives this member its turn, if it is not over.
+    fn turn(&self, id: Id, only_rung: bool) {
+        let Some(mut member) = self.begin(id) else {
+            return;
+        };
+        if !only_rung {
+            member.bell.is_woken.store(false, Ordering::Release);
+        }
+        self.at_work.set(Some(id));
+        self.only_rung.set(only_rung);
+        // Should it panic, it is dropped while that lasts, and can tell so.
+        let polled = catch_unwind(AssertUnwindSafe(move || {
+            let mut cx = Context::from_waker(&member.waker);
+            let polled = Pin::new(&mut member.work).poll(&mut cx);
+            (polled, member)
+        }));
+        let member = match polled {
+            Ok((Poll::Pending, member)) => self.end(id, member),
+            Ok((Poll::Ready(()), member)) => self.over(id, Some(member)),
+            Err(_) => self.over(id, None),
+        };
+        // What ends with it may ring others.
+        drop(member);
+        self.at_work.set(None);
+        self.only_rung.set(false);
+    }
+
+    fn begin(&self, id: Id) -> Option<Member> {
+        let mut members = self.members.borrow_mut();
+        let slot = members.get_mut(id.slot as usize)?;
+        if slot.generation != id.generation || !matches!(slot.state, State::Waiting(_)) {
+            return None;
+        }
+        match replace(&mut slot.state, State::AtWork) {
+            State::Waiting(member) => Some(member),
+            _ => None,
+        }
+    }
+
+    /// It waits for its next turn, or else is given back.
+    fn end(&self, id: Id, member: Member) -> Option<Member> {
+        let mut members = self.members.borrow_mut();
+        if let Some(slot) = members.get_mut(id.slot as usize)
+            && matches!(slot.state, State::AtWork)
+        {
+            slot.state = State::Waiting(member);
+            return None;
+        }
+        drop(members);
+        self.over(id, Some(member))
+    }
+
+    fn over(&self, id: Id, member: Option<Member>) -> Option<Member> {
+        let mut members = self.members.borrow_mut();
+        if let Some(slot) = members.get_mut(id.slot as usize) {
+            self.vacate(id.slot, slot);
+        }
+        member
+    }
+
+    /// Whose turn is next, and whether they were only rung.
+    fn next(&self, prefers_woken: bool) -> Option<(Id, bool)> {
+        let rung = || Some((self.rung.borrow_mut().pop_front()?, true));
+        let woken = || Some((self.next_woken()?, false));
+        if prefers_woken {
+            woken().or_else(rung)
+        } else {
+            rung().or_else(woken)
+        }
+    }
+
+    fn next_woken(&self) -> Option<Id> {
+        let mut due = self.due.borrow_mut();
+        if due.is_empty() {
+            std::mem::swap(&mut *due, &mut self.woken().lock().woken);
+        }
+        due.pop_front()
+    }
+
+    /// Whether there is nothing to do, and so the task sleeps.
+    fn falls_asleep(&self, waker: &Waker) -> bool {
+        let mut task = self.woken().lock();
+        if !task.woken.is_empty() {
+            return false;
+        }
+        task.is_awake = false;
+        if !task.waker.as_ref().is_some_and(|it| it.will_wake(waker)) {
+            task.waker = Some(waker.clone());
+        }
+        true
+    }
+
+    /// The task is gone, and all members with it.
+    fn disband(&self) {
+        let count = self.members.borrow().len();
+        for index in 0..count {
+            let mut members = self.members.borrow_mut();
+            let slot = &mut members[index];
+            if matches!(slot.state, State::Free { .. }) {
+                continue;
+            }
+            let state = replace(&mut slot.state, State::Leaving);
+            self.vacate(index as u32, slot);
+            drop(members);
+            // What ends with it may ring others.
+            drop(state);
+        }
+        self.rung.borrow_mut().clear();
+        self.due.borrow_mut().clear();
+        *self.woken().lock() = Task::default();
+        self.has_task.set(false);
+    }
+}
+
+/// The task that gives all members their turns.
+struct Turns;
+
+impl Future for Turns {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        CREW.with(|crew| {
+            for turn in 1..=A_TURN {
+                let prefers_woken = turn % RUNG_IN_A_ROW == 0;
+                match crew.next(prefers_woken) {
+                    Some((id, only_rung)) => crew.turn(id, only_rung),
+                    None if crew.falls_asleep(cx.waker()) => return Poll::Pending,
+                    None => {}
+                }
+            }
+            // Woken when the runtime has looked after everybody else, and not before.
+            pin!(yield_now()).poll(cx)
+        })
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        CREW.with(|crew| crew.disband());
+    }
+}
+
+impl Woken {
+    fn lock(&self) -> MutexGuard<'_, Task> {
+        // Whoever panicked with it had done all or nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_task(&self) {
+        let mut task = self.lock();
+        task.wake();
+    }
+}
+
+impl Task {
+    fn wake(&mut self) {
+        if !replace(&mut self.is_awake, true)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.is_woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut task = self.woken.lock();
+        task.woken.push_back(self.id);
+        task.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::rc::Rc;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::nudge::Nudge;
+
+    /// Somebody with a nudge, who does something each time it is rung.
+    struct Somebody {
+        nudge: Nudge,
+        work: Box<dyn Fn()>,
+    }
+
+    type Log = Rc<RefCell<Vec<String>>>;
+
+    fn somebody(work: impl Fn() + 'static) -> Rc<Somebody> {
+        Rc::new(Somebody {
+            nudge: Nudge::default(),
+            work: Box::new(work),
+        })
+    }
+
+    impl Somebody {
+        /// What they do as a member.
+        fn at_home(self: Rc<Self>) -> impl Future<Output = ()> + Unpin {
+            poll_fn(move |cx| {
+                self.nudge.awake();
+                loop {
+                    if self.nudge.take() {
+                        (self.work)();
+                    } else if !self.nudge.poll(cx) {
+                        return Poll::Pending;
+                    }
+                }
+            })
+        }
+    }
+
+    fn note(log: &Log, what: &str) -> impl Fn() + use<> + 'static {
+        let (log, what) = (log.clone(), what.to_owned());
+        move || log.borrow_mut().push(what.clone())
+    }
+
+    fn run(work: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        LocalSet::new().block_on(&runtime, work);
+    }
+
+    /// A member that is woken by the runtime when this is notified, and notes so.
+    fn woken_by(
+        bell: Rc<tokio::sync::Notify>,
+        note: impl Fn() + 'static,
+    ) -> impl Future<Output = ()> + Unpin {
+        Box::pin(async move {
+            bell.notified().await;
+            note();
+        })
+    }
+
+    #[test]
+    fn who_is_rung_is_next_and_before_whoever_the_runtime_has_woken() {
+        run(async {
+            let log = Log::default();
+            let last = somebody(note(&log, "last"));
+            let (noted, rung) = (log.clone(), last.clone());
+            let next = somebody(move || {
+                rung.nudge.ring();
+                noted.borrow_mut().push("next".to_owned());
+            });
+            let (noted, rung) = (log.clone(), next.clone());
+            let bell = Rc::<tokio::sync::Notify>::default();
+            let (first, second) = (bell.clone(), bell.clone());
+            join(woken_by(first, move || {
+                rung.nudge.ring();
+                noted.borrow_mut().push("first".to_owned());
+            }));
+            join(woken_by(second, note(&log, "woken with the first")));
+            for each in [&next, &last] {
+                join(each.clone().at_home());
+            }
+            yield_now().await;
+            bell.notify_waiters();
+            while log.borrow().len() < 4 {
+                yield_now().await;
+            }
+            assert_eq!(
+                *log.borrow(),
+                ["first", "next", "last", "woken with the first"]
+            );
+        });
+    }
+
+    #[test]
+    fn who_gives_way_goes_on_after_those_who_were_rung_and_knows_that_it_was_only_rung() {
+        run(async {
+            let log = Log::default();
+            let rung = somebody(note(&log, "rung"));
+            let (noted, other) = (log.clone(), rung.clone());
+            let mut stage = 0;
+            let first = poll_fn(move |_| {
+                stage += 1;
+                noted
+                    .borrow_mut()
+                    .push(format!("{stage} {}", was_only_rung()));
+                match stage {
+                    1 => {
+                        assert!(!gives_way(), "nobody was rung");
+                        other.nudge.ring();
+                        assert!(gives_way());
+                        Poll::Pending
+                    }
+                    _ => Poll::Ready(()),
+                }
+            });
+            join(rung.at_home());
+            yield_now().await;
+            join(first);
+            while log.borrow().len() < 3 {
+                yield_now().await;
+            }
+            assert_eq!(*log.borrow(), ["1 false", "rung", "2 true"]);
+            assert!(!gives_way() && !was_only_rung(), "this is no member");
+        });
+    }
+
+    #[test]
+    fn two_who_keep_ringing_each_other_hold_up_nobody() {
+        run(async {
+            let log = Log::default();
+            let others = Rc::new(RefCell::new(Vec::<Rc<Somebody>>::new()));
+            let pair: Vec<_> = (0..2)
+                .map(|index| {
+                    let others = others.clone();
+                    somebody(move || others.borrow()[1 - index].nudge.ring())
+                })
+                .collect();
+            others.borrow_mut().extend(pair.clone());
+            for one in &pair {
+                join(one.clone().at_home());
+            }
+            yield_now().await;
+            pair[0].nudge.ring();
+            let bell = Rc::<tokio::sync::Notify>::default();
+            join(woken_by(bell.clone(), note(&log, "woken")));
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            bell.notify_waiters();
+            while log.borrow().is_empty() {
+                yield_now().await;
+            }
+            others.borrow_mut().clear();
+        });
+    }
+
+    #[test]
+    fn many_have_their_turns_and_the_runtime_looks_after_others_between() {
+        run(async {
+            let log = Log::default();
+            let many: Vec<_> = (0..3 * A_TURN).map(|_| somebody(note(&log, ""))).collect();
+            for each in &many {
+                join(each.clone().at_home());
+            }
+            for _ in 0..5 {
+                yield_now().await;
+            }
+            many.iter().for_each(|one| one.nudge.ring());
+            let mut seen = Vec::new();
+            while log.borrow().len() < many.len() {
+                seen.push(log.borrow().len());
+                yield_now().await;
+            }
+            assert_eq!(seen, [0, A_TURN, 2 * A_TURN]);
+        });
+    }
+
+    #[test]
+    fn a_panic_ends_who_panics_and_not_who_rang() {
+        /// Says how it ended.
+        struct Witness(Rc<Cell<Option<bool>>>);
+
+        impl Drop for Witness {
+            fn drop(&mut self) {
+                self.0.set(Some(std::thread::panicking()));
+            }
+        }
+
+        run(async {
+            let log = Log::default();
+            let panicked = Rc::<Cell<Option<bool>>>::default();
+            let witness = Witness(panicked.clone());
+            let bad = somebody(move || panic!("{:?}", witness.0.get()));
+            let (noted, rung) = (log.clone(), Rc::downgrade(&bad));
+            let first = somebody(move || {
+                if let Some(bad) = rung.upgrade() {
+                    bad.nudge.ring();
+                }
+                noted.borrow_mut().push("went on".to_owned());
+            });
+            join(first.clone().at_home());
+            join(bad.at_home());
+            yield_now().await;
+            first.nudge.ring();
+            while panicked.get().is_none() {
+                yield_now().await;
+            }
+            assert_eq!(panicked.get(), Some(true), "it was dropped by its panic");
+            first.nudge.ring();
+            while log.borrow().len() < 2 {
+                yield_now().await;
+            }
+        });
+    }
+
+    #[test]
+    fn an_aborted_member_is_dropped_at_once_and_its_place_is_not_mistaken_for_the_next_ones() {
+        run(async {
+            let log = Log::default();
+            let first = somebody(note(&log, "first"));
+            let left = Rc::downgrade(&first);
+            let id = join(first.at_home());
+            yield_now().await;
+            abort(id);
+            assert!(left.upgrade().is_none());
+            let second = somebody(note(&log, "second"));
+            let next = join(second.clone().at_home());
+            assert_eq!(next.slot, id.slot, "its place is free");
+            yield_now().await;
+            abort(id);
+            ring(id);
+            second.nudge.ring();
+            yield_now().await;
+            assert_eq!(*log.borrow(), ["second"]);
+        });
+    }
+
+    #[test]
+    fn a_member_that_aborts_itself_is_dropped_after_its_turn() {
+        run(async {
+            let ended = Rc::new(());
+            let (held, id) = (ended.clone(), Rc::<Cell<Option<Id>>>::default());
+            let own = id.clone();
+            id.set(Some(join(poll_fn(move |_| {
+                own.get().into_iter().for_each(abort);
+                assert!(Rc::strong_count(&held) > 1);
+                Poll::Pending
+            }))));
+            yield_now().await;
+            assert_eq!(Rc::strong_count(&ended), 1);
+        });
+    }
+
+    #[test]
+    fn members_are_dropped_with_the_runtime_and_others_can_join_in_the_next_one() {
+        let log = Log::default();
+        let first = somebody(note(&log, "first"));
+        run(async {
+            join(first.clone().at_home());
+            yield_now().await;
+        });
+        assert_eq!(Rc::strong_count(&first), 1);
+        first.nudge.ring();
+        let second = somebody(note(&log, "second"));
+        run(async {
+            join(second.clone().at_home());
+            yield_now().await;
+            second.nudge.ring();
+            yield_now().await;
+        });
+        assert_eq!(*log.borrow(), ["second"]);
+    }
+}
