@@ -1,18 +1,19 @@
-//! The work of all ports and connections of a thread, as one task of the runtime: what a UART has delivered makes work for
-//! connections, and what a connection has received makes work for a port. Who is rung for it is polled directly after who
-//! rang, and before anybody else for whom the operating system has something. So a byte that was read is written before
-//! the next descriptor is read. Not what the work is.
+//! The work of all ports, connections and listeners of a thread, as one task of the runtime: what a UART has delivered makes
+//! work for connections, and what a connection has received makes work for a port. Who is rung for it has the next turn, before
+//! anybody for whom the operating system has something. So a byte that was read is written before the next descriptor is
+//! read. Not what the work is.
 //!
 //! A member weighs less than a task of its own would, and its turn begins with fewer instructions. Members share the task
-//! fairly: one of them is never polled within another one's turn, turns are bounded by what they do, and after [`A_TURN`]
-//! of them the runtime looks after everybody else. A panic in one of them is that one's end.
+//! fairly: none of them is polled within another one's turn, each bounds what it does in one, and after [`A_TURN`] of them the
+//! runtime looks after everybody else. A panic in one of them is that one's end.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::mem::{ManuallyDrop, replace};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -37,15 +38,17 @@ struct Crew {
     free: Cell<Option<u32>>,
     /// Those who were rung, in their order.
     rung: RefCell<VecDeque<Id>>,
-    /// Those whom the runtime has woken, as far as they are no longer in the list that it writes to.
-    due: RefCell<VecDeque<Id>>,
-    woken: OnceCell<Arc<Woken>>,
-    /// The task is there.
-    has_task: Cell<bool>,
-    /// Who has their turn.
+    /// Those whom the runtime has woken, in their order.
+    woken: RefCell<VecDeque<Id>>,
+    /// Whose turn it is.
     at_work: Cell<Option<Id>>,
     /// They were only rung, and the runtime has nothing for them.
     only_rung: Cell<bool>,
+    /// The task is there.
+    has_task: Cell<bool>,
+    /// It sleeps, and this wakes it.
+    asleep: Cell<Option<Waker>>,
+    elsewhere: OnceCell<Arc<Elsewhere>>,
 }
 
 /// A member, or one that was: a slot has another generation each time.
@@ -57,25 +60,22 @@ pub(crate) struct Id {
 
 struct Slot {
     generation: u32,
-    state: State,
+    /// The next free slot, if this is one.
+    next: Option<u32>,
+    member: Option<Rc<dyn Member>>,
 }
 
-enum State {
-    Free {
-        next: Option<u32>,
-    },
-    Waiting(Member),
-    /// It has its turn.
-    AtWork,
-    /// It has its last turn.
-    Leaving,
+trait Member {
+    /// Says whether its work is over.
+    fn poll(&self, only_rung: bool) -> Poll<()>;
 }
 
-struct Member {
-    work: Box<dyn Future<Output = ()> + Unpin>,
+struct Work<F> {
     /// Its bell, as what the runtime takes.
     waker: Waker,
     bell: Arc<Bell>,
+    /// `None`: it has panicked.
+    future: RefCell<Option<F>>,
 }
 
 /// How the runtime tells that there is something for a member.
@@ -83,30 +83,32 @@ struct Bell {
     id: Id,
     /// It was told.
     is_woken: AtomicBool,
-    woken: Arc<Woken>,
+    elsewhere: Arc<Elsewhere>,
 }
 
-/// Those whom the runtime has woken, and the task that polls them.
+/// What other threads have done for this crew.
 #[derive(Default)]
-struct Woken(Mutex<Task>);
+struct Elsewhere {
+    is_any: AtomicBool,
+    list: Mutex<Woken>,
+}
 
 #[derive(Default)]
-struct Task {
-    woken: VecDeque<Id>,
-    /// It is awake, or was woken.
-    is_awake: bool,
+struct Woken {
+    members: VecDeque<Id>,
+    /// Of the task.
     waker: Option<Waker>,
 }
 
-/// Makes this work a member of the crew of this thread, which is polled at once. Must be called within a runtime where
-/// tasks of one thread can be spawned; that must outlive no other of the same thread.
+/// Makes this work a member of the crew of this thread; it has its first turn soon. Must be called within a runtime where tasks
+/// of one thread can be spawned, and there must not be two of them on a thread at a time.
 pub(crate) fn join(work: impl Future<Output = ()> + Unpin + 'static) -> Id {
-    CREW.with(|crew| crew.join(Box::new(work)))
+    CREW.with(|crew| crew.join(work))
 }
 
-/// Ends a member, if it is not over: its work is dropped.
+/// Ends a member, if it is not over: its work is dropped at once, or, in its own turn, after that.
 pub(crate) fn abort(id: Id) {
-    CREW.with(|crew| crew.abort(id));
+    CREW.with(|crew| drop(crew.vacate(id)));
 }
 
 /// Whose turn it is. `None`: whoever asks is no member.
@@ -114,9 +116,12 @@ pub(crate) fn at_work() -> Option<Id> {
     CREW.with(|crew| crew.at_work.get())
 }
 
-/// It is this member's turn soon.
+/// It is this member's turn next, or soon if others were rung before.
 pub(crate) fn ring(id: Id) {
-    CREW.with(|crew| crew.ring(id));
+    CREW.with(|crew| {
+        crew.rung.borrow_mut().push_back(id);
+        crew.wake_task();
+    });
 }
 
 /// Whether whose turn it is was only rung, so that the runtime has nothing for them. Not so of who is no member.
@@ -124,8 +129,8 @@ pub(crate) fn was_only_rung() -> bool {
     CREW.with(|crew| crew.only_rung.get())
 }
 
-/// Whether somebody was rung in this turn. If so, whoever asks ends their turn here, and has another one directly after
-/// those. Not so of who is no member.
+/// Whether somebody was rung and has had no turn yet. If so, whoever asks ends their turn here, and has another one
+/// directly after those. Not so of who is no member.
 pub(crate) fn gives_way() -> bool {
     CREW.with(|crew| {
         let mut rung = crew.rung.borrow_mut();
@@ -146,157 +151,97 @@ impl Crew {
             members: RefCell::new(Vec::new()),
             free: Cell::new(None),
             rung: RefCell::new(VecDeque::new()),
-            due: RefCell::new(VecDeque::new()),
-            woken: OnceCell::new(),
-            has_task: Cell::new(false),
+            woken: RefCell::new(VecDeque::new()),
             at_work: Cell::new(None),
             only_rung: Cell::new(false),
+            has_task: Cell::new(false),
+            asleep: Cell::new(None),
+            elsewhere: OnceCell::new(),
         }
     }
 
-    fn woken(&self) -> &Arc<Woken> {
-        self.woken.get_or_init(Arc::default)
+    fn elsewhere(&self) -> &Arc<Elsewhere> {
+        self.elsewhere.get_or_init(Arc::default)
     }
 
-    fn join(&self, work: Box<dyn Future<Output = ()> + Unpin>) -> Id {
+    fn join(&self, work: impl Future<Output = ()> + Unpin + 'static) -> Id {
         if !self.has_task.replace(true) {
-            self.woken().lock().is_awake = true;
+            // The task begins by looking there, and leaves its waker.
+            self.elsewhere().is_any.store(true, Ordering::Release);
             // Tokio's budget is a task's; every member has bounds of its own.
             spawn_local(unconstrained(Turns));
         }
         let mut members = self.members.borrow_mut();
-        let slot = match self.free.get() {
-            Some(slot) => slot,
-            None => {
-                let next = None;
-                members.push(Slot {
-                    generation: 0,
-                    state: State::Free { next },
-                });
-                u32::try_from(members.len() - 1).expect("as many descriptors do not exist")
-            }
-        };
-        let Slot { generation, state } = &mut members[slot as usize];
-        if let State::Free { next } = state {
-            self.free.set(*next);
-        }
+        let slot = self.free.get().unwrap_or_else(|| {
+            members.push(Slot {
+                generation: 0,
+                next: None,
+                member: None,
+            });
+            u32::try_from(members.len() - 1).unwrap_or(u32::MAX)
+        });
+        let place = &mut members[slot as usize];
+        self.free.set(place.next.take());
         let id = Id {
             slot,
-            generation: *generation,
+            generation: place.generation,
         };
         let bell = Arc::new(Bell {
             id,
             is_woken: AtomicBool::new(false),
-            woken: self.woken().clone(),
+            elsewhere: self.elsewhere().clone(),
         });
-        let waker = Waker::from(bell.clone());
-        waker.wake_by_ref();
-        *state = State::Waiting(Member { work, waker, bell });
+        bell.wake_by_ref();
+        place.member = Some(Rc::new(Work {
+            waker: Waker::from(bell.clone()),
+            bell,
+            future: RefCell::new(Some(work)),
+        }));
         id
     }
 
-    fn abort(&self, id: Id) {
+    /// What is dropped with it may ring others: nothing of the crew may be borrowed then.
+    fn vacate(&self, id: Id) -> Option<Rc<dyn Member>> {
         let mut members = self.members.borrow_mut();
-        let Some(slot) = members.get_mut(id.slot as usize) else {
-            return;
-        };
+        let slot = members.get_mut(id.slot as usize)?;
         if slot.generation != id.generation {
-            return;
+            return None;
         }
-        let member = match replace(&mut slot.state, State::Leaving) {
-            State::Waiting(member) => {
-                self.vacate(id.slot, slot);
-                member
-            }
-            State::AtWork | State::Leaving => return,
-            free @ State::Free { .. } => {
-                slot.state = free;
-                return;
-            }
-        };
-        drop(members);
-        // What ends with it may ring others.
-        drop(member);
-    }
-
-    fn vacate(&self, index: u32, slot: &mut Slot) {
         slot.generation = slot.generation.wrapping_add(1);
-        let next = self.free.replace(Some(index));
-        slot.state = State::Free { next };
+        slot.next = self.free.replace(Some(id.slot));
+        slot.member.take()
     }
 
-    fn ring(&self, id: Id) {
-        self.rung.borrow_mut().push_back(id);
-        // Else the task is awake.
-        if self.at_work.get().is_none() {
-            self.woken().wake_task();
+    fn member(&self, id: Id) -> Option<Rc<dyn Member>> {
+        let members = self.members.borrow();
+        let slot = members.get(id.slot as usize)?;
+        let is_here = slot.generation == id.generation;
+        is_here.then(|| slot.member.clone()).flatten()
+    }
+
+    fn wake_task(&self) {
+        if let Some(waker) = self.asleep.take() {
+            waker.wake();
         }
     }
 
     /// Gives this member its turn, if it is not over.
     fn turn(&self, id: Id, only_rung: bool) {
-        let Some(mut member) = self.begin(id) else {
+        let Some(member) = self.member(id) else {
             return;
         };
-        if !only_rung {
-            member.bell.is_woken.store(false, Ordering::Release);
-        }
         self.at_work.set(Some(id));
         self.only_rung.set(only_rung);
-        // Should it panic, it is dropped while that lasts, and can tell so.
-        let polled = catch_unwind(AssertUnwindSafe(move || {
-            let mut cx = Context::from_waker(&member.waker);
-            let polled = Pin::new(&mut member.work).poll(&mut cx);
-            (polled, member)
-        }));
-        let member = match polled {
-            Ok((Poll::Pending, member)) => self.end(id, member),
-            Ok((Poll::Ready(()), member)) => self.over(id, Some(member)),
-            Err(_) => self.over(id, None),
-        };
-        // What ends with it may ring others.
-        drop(member);
-        self.at_work.set(None);
-        self.only_rung.set(false);
-    }
-
-    fn begin(&self, id: Id) -> Option<Member> {
-        let mut members = self.members.borrow_mut();
-        let slot = members.get_mut(id.slot as usize)?;
-        if slot.generation != id.generation || !matches!(slot.state, State::Waiting(_)) {
-            return None;
+        let polled = catch_unwind(AssertUnwindSafe(|| member.poll(only_rung)));
+        if !matches!(polled, Ok(Poll::Pending)) {
+            self.vacate(id);
         }
-        match replace(&mut slot.state, State::AtWork) {
-            State::Waiting(member) => Some(member),
-            _ => None,
-        }
-    }
-
-    /// It waits for its next turn, or else is given back.
-    fn end(&self, id: Id, member: Member) -> Option<Member> {
-        let mut members = self.members.borrow_mut();
-        if let Some(slot) = members.get_mut(id.slot as usize)
-            && matches!(slot.state, State::AtWork)
-        {
-            slot.state = State::Waiting(member);
-            return None;
-        }
-        drop(members);
-        self.over(id, Some(member))
-    }
-
-    fn over(&self, id: Id, member: Option<Member>) -> Option<Member> {
-        let mut members = self.members.borrow_mut();
-        if let Some(slot) = members.get_mut(id.slot as usize) {
-            self.vacate(id.slot, slot);
-        }
-        member
     }
 
     /// Whose turn is next, and whether they were only rung.
     fn next(&self, prefers_woken: bool) -> Option<(Id, bool)> {
         let rung = || Some((self.rung.borrow_mut().pop_front()?, true));
-        let woken = || Some((self.next_woken()?, false));
+        let woken = || Some((self.woken.borrow_mut().pop_front()?, false));
         if prefers_woken {
             woken().or_else(rung)
         } else {
@@ -304,46 +249,72 @@ impl Crew {
         }
     }
 
-    fn next_woken(&self) -> Option<Id> {
-        let mut due = self.due.borrow_mut();
-        if due.is_empty() {
-            std::mem::swap(&mut *due, &mut self.woken().lock().woken);
+    /// The task goes on.
+    fn begin(&self, waker: &Waker) {
+        self.asleep.set(None);
+        let elsewhere = self.elsewhere();
+        if elsewhere.is_any.load(Ordering::Acquire) {
+            let mut list = elsewhere.lock();
+            elsewhere.is_any.store(false, Ordering::Release);
+            list.waker = Some(waker.clone());
+            self.woken.borrow_mut().append(&mut list.members);
         }
-        due.pop_front()
     }
 
-    /// Whether there is nothing to do, and so the task sleeps.
-    fn falls_asleep(&self, waker: &Waker) -> bool {
-        let mut task = self.woken().lock();
-        if !task.woken.is_empty() {
-            return false;
-        }
-        task.is_awake = false;
-        if !task.waker.as_ref().is_some_and(|it| it.will_wake(waker)) {
-            task.waker = Some(waker.clone());
-        }
-        true
+    /// Nobody has their turn.
+    fn rest(&self) {
+        self.at_work.set(None);
+        self.only_rung.set(false);
     }
 
     /// The task is gone, and all members with it.
     fn disband(&self) {
-        let count = self.members.borrow().len();
-        for index in 0..count {
-            let mut members = self.members.borrow_mut();
-            let slot = &mut members[index];
-            if matches!(slot.state, State::Free { .. }) {
-                continue;
-            }
-            let state = replace(&mut slot.state, State::Leaving);
-            self.vacate(index as u32, slot);
-            drop(members);
-            // What ends with it may ring others.
-            drop(state);
+        let members: Vec<Id> = (0..)
+            .zip(&*self.members.borrow())
+            .map(|(slot, place)| Id {
+                slot,
+                generation: place.generation,
+            })
+            .collect();
+        for id in members.into_iter().filter(|id| self.member(*id).is_some()) {
+            drop(self.vacate(id));
         }
+        self.rest();
         self.rung.borrow_mut().clear();
-        self.due.borrow_mut().clear();
-        *self.woken().lock() = Task::default();
+        self.woken.borrow_mut().clear();
+        *self.elsewhere().lock() = Woken::default();
+        self.asleep.set(None);
         self.has_task.set(false);
+    }
+}
+
+impl<F: Future<Output = ()> + Unpin> Member for Work<F> {
+    fn poll(&self, only_rung: bool) -> Poll<()> {
+        if !only_rung {
+            self.bell.is_woken.store(false, Ordering::Release);
+        }
+        let mut future = self.future.borrow_mut();
+        let polling = Polling(&mut future);
+        let Some(work) = polling.0 else {
+            return Poll::Ready(());
+        };
+        let polled = Pin::new(work).poll(&mut Context::from_waker(&self.waker));
+        if polled.is_ready() {
+            *polling.0 = None;
+        }
+        polled
+    }
+}
+
+/// While a work is being polled.
+struct Polling<'a, F>(&'a mut Option<F>);
+
+impl<F> Drop for Polling<'_, F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // It can tell so while that lasts.
+            *self.0 = None;
+        }
     }
 }
 
@@ -355,14 +326,17 @@ impl Future for Turns {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         CREW.with(|crew| {
+            crew.begin(cx.waker());
             for turn in 1..=A_TURN {
                 let prefers_woken = turn % RUNG_IN_A_ROW == 0;
-                match crew.next(prefers_woken) {
-                    Some((id, only_rung)) => crew.turn(id, only_rung),
-                    None if crew.falls_asleep(cx.waker()) => return Poll::Pending,
-                    None => {}
-                }
+                let Some((id, only_rung)) = crew.next(prefers_woken) else {
+                    crew.rest();
+                    crew.asleep.set(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                };
+                crew.turn(id, only_rung);
             }
+            crew.rest();
             // Woken when the runtime has looked after everybody else, and not before.
             pin!(yield_now()).poll(cx)
         })
@@ -375,28 +349,6 @@ impl Drop for Turns {
     }
 }
 
-impl Woken {
-    fn lock(&self) -> MutexGuard<'_, Task> {
-        // Whoever panicked with it had done all or nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_task(&self) {
-        let mut task = self.lock();
-        task.wake();
-    }
-}
-
-impl Task {
-    fn wake(&mut self) {
-        if !replace(&mut self.is_awake, true)
-            && let Some(waker) = &self.waker
-        {
-            waker.wake_by_ref();
-        }
-    }
-}
-
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -406,16 +358,37 @@ impl Wake for Bell {
         if self.is_woken.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut task = self.woken.lock();
-        task.woken.push_back(self.id);
-        task.wake();
+        CREW.with(|crew| {
+            let here = crew.elsewhere.get();
+            if here.is_some_and(|it| Arc::ptr_eq(it, &self.elsewhere)) {
+                crew.woken.borrow_mut().push_back(self.id);
+                crew.wake_task();
+            } else {
+                self.elsewhere.wake(self.id);
+            }
+        });
+    }
+}
+
+impl Elsewhere {
+    fn lock(&self) -> MutexGuard<'_, Woken> {
+        // Whoever panicked with it had done all or nothing.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, id: Id) {
+        let mut list = self.lock();
+        list.members.push_back(id);
+        self.is_any.store(true, Ordering::Release);
+        if let Some(waker) = &list.waker {
+            waker.wake_by_ref();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::rc::Rc;
 
     use tokio::task::LocalSet;
 
@@ -590,6 +563,26 @@ mod tests {
                 yield_now().await;
             }
             assert_eq!(seen, [0, A_TURN, 2 * A_TURN]);
+        });
+    }
+
+    #[test]
+    fn another_thread_can_wake_a_member() {
+        run(async {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let ended = Rc::new(());
+            let held = ended.clone();
+            join(Box::pin(async move {
+                told.await.unwrap();
+                drop(held);
+            }));
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            std::thread::spawn(move || tell.send(()).unwrap());
+            while Rc::strong_count(&ended) > 1 {
+                yield_now().await;
+            }
         });
     }
 
