@@ -25,12 +25,18 @@ const MOST_SHARED: usize = 4096;
 /// The newest bytes received, never more than `limit` of them.
 #[derive(Debug)]
 pub(crate) struct History {
-    chunks: VecDeque<Chunk>,
-    /// Room for small chunks. It is empty: what was put in was split off.
-    room: BytesMut,
+    /// `None`: nothing has ever arrived.
+    kept: Option<Box<Kept>>,
     limit: usize,
     /// The offset of the next byte that will arrive.
     end: u64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    chunks: VecDeque<Chunk>,
+    /// Room for small chunks. It is empty: what was put in was split off.
+    room: BytesMut,
     /// How many chunks at the tail are small and not merged at all.
     fresh: usize,
     /// How many chunks at the tail are small, merged once or not at all.
@@ -48,19 +54,16 @@ struct Chunk {
 impl History {
     pub(crate) fn new(limit: usize) -> History {
         History {
-            chunks: VecDeque::new(),
-            room: BytesMut::new(),
+            kept: None,
             limit: limit.max(1),
             end: 0,
-            fresh: 0,
-            small: 0,
-            small_bytes: 0,
         }
     }
 
     /// The offset of the oldest byte kept.
     pub(crate) fn start(&self) -> u64 {
-        self.chunks.front().map_or(self.end, |chunk| chunk.at)
+        let oldest = self.kept.as_ref().and_then(|kept| kept.chunks.front());
+        oldest.map_or(self.end, |chunk| chunk.at)
     }
 
     /// The offset of the next byte that will arrive.
@@ -76,7 +79,9 @@ impl History {
     /// Keeps this many bytes from now on, and forgets what no longer fits.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(1);
-        self.trim();
+        if let Some(kept) = &mut self.kept {
+            kept.trim(self.end.saturating_sub(self.limit as u64));
+        }
     }
 
     /// Appends what arrived and forgets what no longer fits.
@@ -84,39 +89,21 @@ impl History {
         if bytes.is_empty() {
             return;
         }
+        let kept = self.kept.get_or_insert_default();
         self.end += bytes.len() as u64;
         let bytes = &bytes[bytes.len().saturating_sub(self.limit)..];
-        let (at, len) = (self.end - bytes.len() as u64, bytes.len());
-        if len < LARGE {
-            let bytes = self.share(bytes);
-            self.chunks.push_back(Chunk { at, bytes });
-            self.trim();
-            self.merge_small(len);
-        } else {
-            self.end_small_run();
-            let bytes = Bytes::copy_from_slice(bytes);
-            self.chunks.push_back(Chunk { at, bytes });
-            self.trim();
-        }
+        let at = self.end - bytes.len() as u64;
+        kept.push(at, bytes);
+        kept.trim(self.end.saturating_sub(self.limit as u64));
+        kept.merge();
     }
 
     /// At most `limit` bytes from `at` on, which must lie between start and end; empty only at the end.
     /// It may be fewer than there are: a read never copies, so it ends with a chunk.
     pub(crate) fn read(&self, at: u64, limit: usize) -> Bytes {
         debug_assert!((self.start()..=self.end).contains(&at));
-        // The newest chunk is where almost every reader is.
-        let chunk = match self.chunks.back() {
-            Some(newest) if newest.at <= at => newest,
-            _ => {
-                let after = self.chunks.partition_point(|chunk| chunk.at <= at);
-                match after
-                    .checked_sub(1)
-                    .and_then(|index| self.chunks.get(index))
-                {
-                    Some(chunk) => chunk,
-                    None => return Bytes::new(),
-                }
-            }
+        let Some(chunk) = self.kept.as_ref().and_then(|kept| kept.find(at)) else {
+            return Bytes::new();
         };
         let skip = ((at - chunk.at) as usize).min(chunk.bytes.len());
         let take = limit.min(chunk.bytes.len() - skip);
@@ -124,6 +111,21 @@ impl History {
             return chunk.bytes.clone();
         }
         chunk.bytes.slice(skip..skip + take)
+    }
+}
+
+impl Kept {
+    fn push(&mut self, at: u64, bytes: &[u8]) {
+        let bytes = if bytes.len() < LARGE {
+            self.fresh += 1;
+            self.small += 1;
+            self.small_bytes += bytes.len();
+            self.share(bytes)
+        } else {
+            self.end_small_run();
+            Bytes::copy_from_slice(bytes)
+        };
+        self.chunks.push_back(Chunk { at, bytes });
     }
 
     /// A small chunk of these bytes. With an allocation of its own, and another one when it is first shared with a reader, a
@@ -137,29 +139,36 @@ impl History {
         self.room.split().freeze()
     }
 
-    fn trim(&mut self) {
-        let keep_from = self.end.saturating_sub(self.limit as u64);
+    fn find(&self, at: u64) -> Option<&Chunk> {
+        // The newest chunk is where almost every reader is.
+        match self.chunks.back() {
+            Some(newest) if newest.at <= at => Some(newest),
+            _ => {
+                let after = self.chunks.partition_point(|chunk| chunk.at <= at);
+                self.chunks.get(after.checked_sub(1)?)
+            }
+        }
+    }
+
+    fn trim(&mut self, keep_from: u64) {
         while let Some(front) = self.chunks.front_mut() {
             if front.at >= keep_from {
-                break;
+                return;
             }
             let excess = keep_from - front.at;
             if excess < front.bytes.len() as u64 {
                 front.bytes.advance(excess as usize);
                 front.at = keep_from;
-                break;
+                return;
             }
             self.chunks.pop_front();
+            // A history shorter than a run of small chunks may have forgotten a part of the run.
+            self.fresh = self.fresh.min(self.chunks.len());
+            self.small = self.small.min(self.chunks.len());
         }
-        // A history shorter than a run of small chunks may have forgotten a part of the run.
-        self.fresh = self.fresh.min(self.chunks.len().saturating_sub(1));
-        self.small = self.small.min(self.chunks.len().saturating_sub(1));
     }
 
-    fn merge_small(&mut self, len: usize) {
-        self.fresh += 1;
-        self.small += 1;
-        self.small_bytes += len;
+    fn merge(&mut self) {
         if self.small_bytes >= MERGED {
             self.end_small_run();
         } else if self.fresh >= FRESH {
@@ -178,10 +187,11 @@ impl History {
 
     fn merge_tail(&mut self, count: usize) {
         let first = self.chunks.len() - count;
-        let Some(at) = self.chunks.get(first).map(|chunk| chunk.at) else {
+        let (Some(oldest), Some(newest)) = (self.chunks.get(first), self.chunks.back()) else {
             return;
         };
-        let mut merged = BytesMut::with_capacity((self.end - at) as usize);
+        let (at, end) = (oldest.at, newest.at + newest.bytes.len() as u64);
+        let mut merged = BytesMut::with_capacity((end - at) as usize);
         for chunk in self.chunks.drain(first..) {
             merged.extend_from_slice(&chunk.bytes);
         }
@@ -247,12 +257,12 @@ mod tests {
         let mut most = 0;
         for _ in 0..100_000 {
             history.push(b"x");
-            most = most.max(history.chunks.len());
+            most = most.max(history.kept.as_ref().unwrap().chunks.len());
         }
         assert!(
-            history.chunks.len() <= 100_000 / MERGED + 2 * FRESH,
+            history.kept.as_ref().unwrap().chunks.len() <= 100_000 / MERGED + 2 * FRESH,
             "{} chunks",
-            history.chunks.len()
+            history.kept.as_ref().unwrap().chunks.len()
         );
         assert!(
             most <= 100_000 / MERGED + 2 * FRESH,
@@ -277,6 +287,8 @@ mod tests {
         );
         assert!(
             history
+                .kept
+                .unwrap()
                 .chunks
                 .iter()
                 .skip(1)

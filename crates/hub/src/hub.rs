@@ -816,6 +816,7 @@ impl Hub {
         self.next_timeout()
     }
 
+    #[cold]
     fn next_timeout(&self) -> Option<Instant> {
         let mut next = self.sequencer.poll_timeout();
         if !self.asks.is_at_rest() {

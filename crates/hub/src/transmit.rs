@@ -23,13 +23,19 @@ const KEPT: usize = 1024;
 /// The plain writes of all clients, first come, first served.
 #[derive(Debug)]
 pub(crate) struct WriteQueue {
-    writes: VecDeque<Write>,
-    /// What waits, of all writes one after the other, and what of it has left.
-    bytes: Vec<u8>,
-    left: usize,
+    /// `None`: nothing was ever written.
+    queued: Option<Box<Queued>>,
     limit: usize,
     /// Whether the UART has taken a part of the first write.
     begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    writes: VecDeque<Write>,
+    /// The bytes of all of them, one after the other, behind so many that have left.
+    bytes: Vec<u8>,
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -45,16 +51,14 @@ struct Write {
 impl WriteQueue {
     pub(crate) fn new(limit: usize) -> WriteQueue {
         WriteQueue {
-            writes: VecDeque::new(),
-            bytes: Vec::new(),
-            left: 0,
+            queued: None,
             limit,
             begun: false,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.left
+        self.queued.as_ref().map_or(0, |queued| queued.len())
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -67,10 +71,10 @@ impl WriteQueue {
     }
 
     pub(crate) fn room(&self) -> usize {
-        if self.writes.len() >= WRITES {
-            0
-        } else {
-            self.limit.saturating_sub(self.len())
+        match &self.queued {
+            Some(queued) if queued.writes.len() >= WRITES => 0,
+            Some(queued) => self.limit.saturating_sub(queued.len()),
+            None => self.limit,
         }
     }
 
@@ -79,18 +83,20 @@ impl WriteQueue {
         self.begun
     }
 
+    /// What waits of the first write.
     pub(crate) fn front(&self) -> Option<&[u8]> {
-        let write = self.writes.front()?;
-        self.bytes.get(self.left..self.left + write.len)
+        let queued = self.queued.as_ref()?;
+        let write = queued.writes.front()?;
+        queued.bytes.get(queued.left..queued.left + write.len)
     }
 
     /// Whose the first write is.
     pub(crate) fn front_writer(&self) -> Option<WriterId> {
-        self.writes.front().map(|write| write.writer)
+        Some(self.queued.as_ref()?.writes.front()?.writer)
     }
 
     pub(crate) fn front_turn(&self) -> Option<Turn> {
-        self.writes.front().map(|write| write.turn)
+        Some(self.queued.as_ref()?.writes.front()?.turn)
     }
 
     /// Queues a write (not empty, not larger than the room).
@@ -102,12 +108,9 @@ impl WriteQueue {
         bytes: &[u8],
     ) {
         let from = writers.accept(writer, bytes.len());
-        if self.left > self.len() && self.bytes.len() + bytes.len() > self.bytes.capacity() {
-            self.bytes.drain(..self.left);
-            self.left = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-        if let Some(last) = self.writes.back_mut()
+        let queued = self.queued.get_or_insert_default();
+        queued.arrive(bytes);
+        if let Some(last) = queued.writes.back_mut()
             && last.writer == writer
             && last.turn + 1 == turn
             && last.len + bytes.len() <= MERGE
@@ -117,7 +120,7 @@ impl WriteQueue {
             writers.merged(writer);
             return;
         }
-        self.writes.push_back(Write {
+        queued.writes.push_back(Write {
             turn,
             writer,
             from,
@@ -127,7 +130,8 @@ impl WriteQueue {
 
     /// The UART took this many bytes of the first write. Says whose they were.
     pub(crate) fn taken(&mut self, writers: &mut Writers, count: usize) -> Option<WriterId> {
-        let front = self.writes.front_mut()?;
+        let queued = self.queued.as_mut()?;
+        let front = queued.writes.front_mut()?;
         let count = count.min(front.len);
         front.len -= count;
         front.from += count as u64;
@@ -136,9 +140,9 @@ impl WriteQueue {
         writers.taken(writer, front.from, whole);
         self.begun = !whole && (self.begun || count > 0);
         if whole {
-            self.writes.pop_front();
+            queued.writes.pop_front();
         }
-        self.leave(count);
+        queued.leave(count);
         Some(writer)
     }
 
@@ -150,10 +154,13 @@ impl WriteQueue {
         reason: &str,
     ) -> (u64, BTreeSet<ClientId>) {
         let mut losers = BTreeSet::new();
-        let before = self.len();
-        while let Some(write) = self.writes.pop_front_if(|write| write.turn < turn) {
+        let Some(queued) = &mut self.queued else {
+            return (0, losers);
+        };
+        let before = queued.len();
+        while let Some(write) = queued.writes.pop_front_if(|write| write.turn < turn) {
             self.begun = false;
-            self.leave(write.len);
+            queued.leave(write.len);
             // Before it is lost: whoever had the name earlier is forgotten once its own bytes are settled.
             losers.extend(writers.owners(write.writer));
             writers.lost(
@@ -163,7 +170,22 @@ impl WriteQueue {
                 reason,
             );
         }
-        ((before - self.len()) as u64, losers)
+        ((before - queued.len()) as u64, losers)
+    }
+}
+
+impl Queued {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.left
+    }
+
+    /// These bytes wait behind all others.
+    fn arrive(&mut self, bytes: &[u8]) {
+        if self.left > self.len() && self.bytes.len() + bytes.len() > self.bytes.capacity() {
+            self.bytes.drain(..self.left);
+            self.left = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// The first bytes wait no more.
@@ -328,13 +350,13 @@ mod tests {
         for turn in 0..10_000 {
             queue.push(turn, &mut writers, a, b"x");
         }
-        assert!(queue.writes.len() <= 10_000 / MERGE + 1);
+        assert!(queue.queued.as_ref().unwrap().writes.len() <= 10_000 / MERGE + 1);
         let mut turn = 10_000;
         while queue.room() > 0 {
             queue.push(turn, &mut writers, if turn % 2 == 0 { a } else { b }, b"x");
             turn += 1;
         }
-        assert_eq!(queue.writes.len(), WRITES);
+        assert_eq!(queue.queued.as_ref().unwrap().writes.len(), WRITES);
     }
 
     #[test]

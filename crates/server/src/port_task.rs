@@ -50,6 +50,8 @@ pub(crate) struct PortTask {
     backlog: usize,
     /// The device's error counters, looked at while somebody is told of errors.
     errors: Option<Box<ErrorWatch>>,
+    /// The device has input lines to look at.
+    has_inputs: bool,
     /// The device is absent, and what can be done to notice its return was done.
     waits: bool,
     /// While the device is absent, and as far as that is possible.
@@ -79,6 +81,7 @@ impl PortTask {
             alarm: Alarm::default(),
             backlog: 0,
             errors: None,
+            has_inputs: false,
             waits: false,
             watch: None,
             unwatched: None,
@@ -126,6 +129,7 @@ impl PortTask {
             tracing::warn!(%port, device, is = identity, was = before, "this is another device than before");
         }
         self.watch = None;
+        self.has_inputs = status.has_modem_lines;
         self.handle.set_line(status.line);
         let state = DeviceState::Present {
             line: status.line,
@@ -389,7 +393,7 @@ impl Turn<'_> {
         }
         let timed = self.time(hub, cx);
         let mut looked = Went::Idle;
-        if hub.has_readers() {
+        if self.task.has_inputs && hub.has_readers() {
             looked = self.look(hub, cx, uart)?;
         }
         if [read, acted, transmitted].contains(&Went::Limit) {
@@ -538,7 +542,10 @@ impl Turn<'_> {
     }
 
     fn time(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Went {
-        if !self.task.alarm.poll(cx, hub.poll_timeout()) {
+        let Some(at) = hub.poll_timeout() else {
+            return Went::Idle;
+        };
+        if !self.task.alarm.poll(cx, Some(at)) {
             return Went::Idle;
         }
         hub.handle_timeout(self.later());

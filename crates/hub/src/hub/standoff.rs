@@ -36,6 +36,7 @@ impl Hub {
         self.look_for_standoff(now);
     }
 
+    #[cold]
     fn look_for_standoff(&mut self, now: Instant) {
         let kind =
             if self.is_free() && self.asks.next().is_some() && self.typing.typist(now).is_some() {

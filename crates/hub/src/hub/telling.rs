@@ -238,6 +238,7 @@ impl Hub {
         self.settle_ends(now);
     }
 
+    #[cold]
     fn settle_ends(&mut self, now: Instant) {
         while let Some((client, ask, outcome)) = self.asks.poll_end() {
             self.end_ask(now, client, ask, outcome);
