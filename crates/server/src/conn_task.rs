@@ -463,16 +463,13 @@ impl<S: Session> Round<'_, S> {
 
     /// Ready when the session's time, or that of a broken connection, had come.
     fn time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let broken = self.connection.broken.as_ref();
-        let give_up = broken
-            .filter(|_| self.connection.input != Input::Ended)
-            .map(|it| it.give_up);
-        let timeouts = [self.connection.session.poll_timeout(), give_up];
-        if !self
-            .connection
-            .alarm
-            .poll(cx, timeouts.into_iter().flatten().min())
+        let mut at = self.connection.session.poll_timeout();
+        if let Some(Broken { give_up, .. }) = self.connection.broken.as_deref()
+            && self.connection.input != Input::Ended
         {
+            at = Some(at.map_or(*give_up, |at| at.min(*give_up)));
+        }
+        if !self.connection.alarm.poll(cx, at) {
             return Poll::Pending;
         }
         self.handle_timeout(Instant::now());
@@ -623,16 +620,26 @@ impl Stream {
         }
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            (Stream::Tcp(stream), slices) => poll_write_tcp(stream, cx, slices),
-            (Stream::Unix(stream), [one]) => Pin::new(stream).poll_write(cx, one),
-            (Stream::Unix(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
-            (Stream::Tls(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
+    fn poll_write(&mut self, cx: &mut Context<'_>, output: &Output) -> Poll<io::Result<usize>> {
+        if let Some(piece) = output.as_one_piece() {
+            return match self {
+                Stream::Tcp(stream) => {
+                    poll_write_tcp(stream, cx, piece.len(), || stream.try_write(piece))
+                }
+                Stream::Unix(stream) => Pin::new(stream).poll_write(cx, piece),
+                Stream::Tls(stream) => Pin::new(stream).poll_write(cx, piece),
+            };
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = output.slices(&mut slices);
+        let slices = &slices[..filled];
+        match self {
+            Stream::Tcp(stream) => {
+                let len = slices.iter().map(|slice| slice.len()).sum();
+                poll_write_tcp(stream, cx, len, || stream.try_write_vectored(slices))
+            }
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -643,14 +650,7 @@ impl Stream {
         output: &mut Output,
     ) -> Poll<io::Result<()>> {
         while !output.is_empty() {
-            let written = if let Some(piece) = output.as_one_piece() {
-                self.poll_write(cx, &[IoSlice::new(piece)])
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let filled = output.slices(&mut slices);
-                self.poll_write(cx, &slices[..filled])
-            };
-            let count = ready!(written)?;
+            let count = ready!(self.poll_write(cx, output))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -701,20 +701,17 @@ fn poll_read_tcp(
     }
 }
 
-/// A short write means that there is no more room, and the write that would find none is saved.
+/// A write of fewer than `len` bytes means that there is no more room, and the write that would find none is saved.
 fn poll_write_tcp(
     stream: &TcpStream,
     cx: &mut Context<'_>,
-    slices: &[IoSlice<'_>],
+    len: usize,
+    write: impl Fn() -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        let written = match slices {
-            [one] => stream.try_write(one),
-            many => stream.try_write_vectored(many),
-        };
-        match written {
+        match write() {
             Ok(count) => {
-                if 0 < count && count < slices.iter().map(|slice| slice.len()).sum() {
+                if 0 < count && count < len {
                     forget(stream, Interest::WRITABLE);
                 }
                 return Poll::Ready(Ok(count));

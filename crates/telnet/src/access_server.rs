@@ -152,6 +152,9 @@ impl AccessServer {
 
     /// Whether it can take more input.
     pub fn wants_input(&self) -> bool {
+        if self.waiting.is_empty() {
+            return true;
+        }
         let bytes = self.waiting.iter().map(|waiting| match waiting {
             Waiting::Write(bytes) => bytes.len(),
             Waiting::Request(..) | Waiting::Acknowledge(_) => 0,

@@ -93,11 +93,12 @@ impl Output {
 
     /// All of it, if that is one piece.
     pub fn as_one_piece(&self) -> Option<&[u8]> {
-        let (head, tail) = (&self.head[..], &self.tail[..]);
-        let found = [head, tail]
-            .into_iter()
-            .find(|piece| piece.len() == self.len);
-        found.filter(|piece| !piece.is_empty())
+        match self.len {
+            0 => None,
+            all if self.head.len() == all => Some(&self.head),
+            all if self.tail.len() == all => Some(&self.tail),
+            _ => None,
+        }
     }
 
     /// The first pieces, for a vectored write; how many of `slices` were filled.

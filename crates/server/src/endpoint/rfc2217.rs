@@ -201,6 +201,9 @@ impl Rfc2217Session {
 
     /// Hands on what the client asked for, one request after the other.
     fn work(&mut self, now: Instant) {
+        if self.server.is_idle() && !self.ended {
+            return;
+        }
         while self.doing.is_none() && self.bridge.has_room() {
             let Some(request) = self.server.poll_request(&mut self.said) else {
                 break;
