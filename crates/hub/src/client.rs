@@ -19,7 +19,8 @@ pub(crate) struct Client {
     pub(crate) label: Arc<str>,
     pub(crate) access: Access,
     pub(crate) reader: Option<Reader>,
-    pub(crate) writer: WriterId,
+    /// Its record as a writer; `None`: it has no name, and wrote nothing yet.
+    pub(crate) writer: Option<WriterId>,
     pub(crate) news: News,
     pub(crate) closing: Closing,
     pub(crate) wake: Wake,
@@ -85,7 +86,7 @@ impl Client {
         label: Arc<str>,
         access: Access,
         reader: Option<Reader>,
-        writer: WriterId,
+        writer: Option<WriterId>,
     ) -> Client {
         Client {
             label,

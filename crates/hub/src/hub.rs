@@ -27,7 +27,7 @@ use crate::slots::Slots;
 use crate::time::earlier;
 use crate::transmit::{Pacing, Turn, WriteQueue};
 use crate::typing::Typing;
-use crate::writer::Writers;
+use crate::writer::{WriterId, Writers};
 use crate::{
     Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
     Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, OnLoss, Profile, ReceiveErrors,
@@ -431,7 +431,8 @@ impl Hub {
         let busy = |id| {
             let writes = clients
                 .get(id)
-                .is_some_and(|client| writers.has_queued(client.writer));
+                .and_then(|client| client.writer)
+                .is_some_and(|writer| writers.has_queued(writer));
             writes || asks.has(id) || sequencer.has(id)
         };
         if self.arbiter.handle_timeout(now, busy) {
@@ -509,7 +510,7 @@ impl Hub {
         let id = self.clients.insert(|id| {
             let own;
             (own, split_off) = self.writers.attach(id, writer.as_deref(), access);
-            write_offset = self.writers.write_offset(own);
+            write_offset = own.map_or(0, |own| self.writers.write_offset(own));
             let mut client = Client::new(label, access, reader, own);
             client.news = News {
                 state: true,
@@ -524,7 +525,7 @@ impl Hub {
         if let Some((displaced_id, own)) = split_off
             && let Some(displaced) = self.clients.get_mut(displaced_id)
         {
-            displaced.writer = own;
+            displaced.writer = Some(own);
             displaced.taken_over = true;
             displaced.writes = Writes::Moved;
             // While the port shuts down, that may have been the last thing it was owed.
@@ -557,9 +558,13 @@ impl Hub {
         if let Some(left) = self.clients.remove(client) {
             self.error_watchers -= usize::from(left.watches_errors);
             let held = self.is_held();
-            self.typing.left(left.writer);
+            if let Some(writer) = left.writer {
+                self.typing.left(writer);
+            }
             self.unstick_after(held, now);
-            self.writers.detach(left.writer);
+            if let Some(writer) = left.writer {
+                self.writers.detach(writer);
+            }
         }
         self.wakes.forget(client);
         self.give_line_back(client);
@@ -592,7 +597,9 @@ impl Hub {
         if on {
             self.tell_clients([client]);
         } else if let Some(client) = self.clients.get_mut(client)
-            && self.writers.untold_losses(client.writer) == 0
+            && client
+                .writer
+                .is_none_or(|writer| self.writers.untold_losses(writer) == 0)
         {
             client.writes = Writes::Unwatched;
         }
@@ -623,9 +630,18 @@ impl Hub {
         }
         if len > 0 {
             let turn = self.new_turn();
+            let writer = writer.unwrap_or_else(|| self.begin_writing(client));
             self.writes.push(turn, &mut self.writers, writer, bytes);
         }
         Ok(())
+    }
+
+    fn begin_writing(&mut self, client: ClientId) -> WriterId {
+        let writer = self.writers.begin(client);
+        if let Some(client) = self.clients.get_mut(client) {
+            client.writer = Some(writer);
+        }
+        writer
     }
 
     /// Queues an ask. It ends in exactly one [`Notice::AskDone`], also when it is refused at once. Only a client that was

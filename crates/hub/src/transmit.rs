@@ -295,7 +295,6 @@ fn ends_line(bytes: &[u8], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Access;
 
     fn drain(queue: &mut WriteQueue, writers: &mut Writers, step: usize) -> Vec<u8> {
         let mut out = Vec::new();
@@ -311,10 +310,7 @@ mod tests {
     fn writes_leave_in_order_and_whole() {
         for step in [1, 2, 100] {
             let mut writers = Writers::default();
-            let (a, b) = (
-                writers.attach(ClientId(1), None, Access::Write).0,
-                writers.attach(ClientId(1), None, Access::Write).0,
-            );
+            let (a, b) = (writers.begin(ClientId(1)), writers.begin(ClientId(1)));
             let mut queue = WriteQueue::new(100);
             for (turn, (writer, text)) in [(a, "one "), (b, "two "), (b, "three "), (a, "four ")]
                 .into_iter()
@@ -342,10 +338,7 @@ mod tests {
     #[test]
     fn single_bytes_of_one_writer_are_merged_and_those_of_many_are_bounded() {
         let mut writers = Writers::default();
-        let (a, b) = (
-            writers.attach(ClientId(1), None, Access::Write).0,
-            writers.attach(ClientId(1), None, Access::Write).0,
-        );
+        let (a, b) = (writers.begin(ClientId(1)), writers.begin(ClientId(1)));
         let mut queue = WriteQueue::new(1 << 20);
         for turn in 0..10_000 {
             queue.push(turn, &mut writers, a, b"x");
@@ -362,7 +355,7 @@ mod tests {
     #[test]
     fn what_came_after_a_purge_is_not_purged() {
         let mut writers = Writers::default();
-        let a = writers.attach(ClientId(1), None, Access::Write).0;
+        let a = writers.begin(ClientId(1));
         let mut queue = WriteQueue::new(100);
         queue.push(0, &mut writers, a, b"old");
         queue.taken(&mut writers, 1);

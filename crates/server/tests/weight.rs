@@ -28,9 +28,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// here are tokio's: a registration of 256 bytes for each of its two descriptors.
 const PORT: usize = 3000;
 /// An idle client of `raw`, of which the registration of its socket is 256 bytes.
-const RAW: usize = 1400;
+const RAW: usize = 1100;
 /// An idle client of `rfc2217`.
-const RFC2217: usize = 1700;
+const RFC2217: usize = 1380;
 
 /// How many are compared with how many more, so that what is there only once counts for nothing, nor does what a growing
 /// table has in reserve.

@@ -67,7 +67,9 @@ impl Hub {
             return None;
         }
         if client.writes == Writes::Moved {
-            if let Some(about_writes) = self.writers.poll_notice(client.writer) {
+            if let Some(writer) = client.writer
+                && let Some(about_writes) = self.writers.poll_notice(writer)
+            {
                 return Some(about_writes);
             }
             client.writes = Writes::Told;
@@ -82,7 +84,9 @@ impl Hub {
                 let owed = data
                     || self.asks.has(id)
                     || self.sequencer.has(id)
-                    || self.writers.has_queued(client.writer);
+                    || client
+                        .writer
+                        .is_some_and(|writer| self.writers.has_queued(writer));
                 (!owed).then_some(if self.removed {
                     CloseReason::Removed
                 } else {
@@ -288,7 +292,10 @@ impl Hub {
         };
         client.push_end(end);
         self.wakes.news(id, &mut client.wake);
-        let notices = client.unread() + self.writers.untold_losses(client.writer);
+        let losses = client
+            .writer
+            .map_or(0, |writer| self.writers.untold_losses(writer));
+        let notices = client.unread() + losses;
         if notices > UNREAD_NOTICES && !client.is_cut() {
             self.cut(now, id, CloseReason::Unread { notices });
         }
