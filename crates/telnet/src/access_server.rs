@@ -84,7 +84,7 @@ pub enum Request {
 #[derive(Debug)]
 pub struct AccessServer {
     telnet: Telnet,
-    signature: Vec<u8>,
+    signature: &'static str,
     in_force: InForce,
     waiting: VecDeque<Waiting>,
     /// The request that was handed out and is not settled.
@@ -126,7 +126,7 @@ enum Ack {
 
 impl AccessServer {
     /// A session that begins now: offers what RFC 2217 needs. `signature` is the text of the SIGNATURE command.
-    pub fn new(signature: &str, in_force: InForce, out: &mut BytesMut) -> AccessServer {
+    pub fn new(signature: &'static str, in_force: InForce, out: &mut BytesMut) -> AccessServer {
         let mut telnet = Telnet::new(POLICY);
         for option in [TelnetOption::BINARY, TelnetOption::SUPPRESS_GO_AHEAD] {
             telnet.want(Side::Us, option, true, out);
@@ -136,7 +136,7 @@ impl AccessServer {
         telnet.want(Side::Him, TelnetOption::COM_PORT, true, out);
         AccessServer {
             telnet,
-            signature: signature.as_bytes().to_vec(),
+            signature,
             in_force,
             waiting: VecDeque::new(),
             under_way: None,
@@ -243,7 +243,7 @@ impl AccessServer {
                 };
                 match message {
                     Message::Signature(text) if text.is_empty() => {
-                        send(out, &Message::Signature(signature.clone()));
+                        send(out, &Message::Signature(signature.as_bytes().to_vec()));
                     }
                     Message::Signature(_) => {}
                     Message::Suspend => *suspended = true,
@@ -307,7 +307,12 @@ impl AccessServer {
     /// comes are appended to `out`.
     pub fn poll_request(&mut self, out: &mut BytesMut) -> Option<Request> {
         while self.under_way.is_none() {
-            match self.waiting.pop_front()? {
+            let Some(next) = self.waiting.pop_front() else {
+                // An idle connection holds no buffer.
+                self.waiting = VecDeque::new();
+                return None;
+            };
+            match next {
                 Waiting::Acknowledge(ack) => self.acknowledge(ack, out),
                 Waiting::Write(bytes) => return Some(Request::Write(bytes.freeze())),
                 Waiting::Request(request, ack) => {

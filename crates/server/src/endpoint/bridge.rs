@@ -35,7 +35,8 @@ pub(super) struct Bridge {
     /// `None` until the first notice tells.
     present: Option<bool>,
     /// Sent by the client while the device was away.
-    waiting: Vec<u8>,
+    #[allow(clippy::box_collection)] // one word, as there is hardly ever anything
+    waiting: Option<Box<Vec<u8>>>,
     ending: Option<Box<Ending>>,
     /// Nobody listens any more.
     gone: bool,
@@ -72,7 +73,7 @@ impl Bridge {
             writer: Writer::new(attached.write_offset),
             when_absent: options.when_absent,
             present: None,
-            waiting: Vec::new(),
+            waiting: None,
             ending: None,
             gone: false,
             finished: None,
@@ -92,14 +93,18 @@ impl Bridge {
     pub(super) fn has_room(&self) -> bool {
         self.finished.is_none()
             && self.ending.is_none()
-            && self.waiting.len() < WAITING
+            && self.waiting_len() < WAITING
             && !self.writer.holds()
+    }
+
+    fn waiting_len(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
     }
 
     /// Whether everything its client sent was handed over, and it can take more: nothing comes of input then but more bytes
     /// for the UART.
     pub(super) fn flows(&self) -> bool {
-        self.has_room() && self.waiting.is_empty()
+        self.has_room() && self.waiting_len() == 0
     }
 
     /// Whether, and how, the connection closes.
@@ -123,12 +128,13 @@ impl Bridge {
         if self.finished.is_some() {
             return;
         }
-        if self.waiting.is_empty() && !self.writer.holds() {
+        if self.waiting_len() == 0 && !self.writer.holds() {
             let before = self.writer.end();
             let pushed = self.writer.push(now, &self.client, bytes);
             self.handle_pushed(pushed, bytes, before);
         } else {
-            self.waiting.extend_from_slice(bytes);
+            let waiting = self.waiting.get_or_insert_default();
+            waiting.extend_from_slice(bytes);
         }
     }
 
@@ -164,7 +170,7 @@ impl Bridge {
             return;
         }
         if let Some(Ending::Writing { .. }) = self.ending.as_deref() {
-            let left = self.waiting.len() as u64 + self.writer.unsettled();
+            let left = self.waiting_len() as u64 + self.writer.unsettled();
             tracing::warn!(port = %self.port(), bytes = left, "a client left, and the UART does not take its last bytes");
         }
         self.finished.get_or_insert(Finish::Close);
@@ -259,8 +265,10 @@ impl Bridge {
                 Err(refusal) => self.refuse(&refusal.to_string()),
             }
         }
-        if self.present == Some(true) && !self.waiting.is_empty() && !self.writer.holds() {
-            let waiting = std::mem::take(&mut self.waiting);
+        if self.present == Some(true)
+            && !self.writer.holds()
+            && let Some(waiting) = self.waiting.take()
+        {
             let before = self.writer.end();
             let pushed = self.writer.push(now, &self.client, &waiting);
             self.handle_pushed(pushed, &waiting, before);
@@ -275,8 +283,11 @@ impl Bridge {
             // The hub knows of it before its notice has come here.
             Err(Refusal::Absent { .. }) if self.when_absent == WhenAbsent::Hold => {
                 let accepted = (self.writer.end() - from) as usize;
-                let behind = std::mem::replace(&mut self.waiting, bytes[accepted..].to_vec());
-                self.waiting.extend_from_slice(&behind);
+                let mut waiting = bytes[accepted..].to_vec();
+                if let Some(behind) = self.waiting.take() {
+                    waiting.extend_from_slice(&behind);
+                }
+                self.waiting = Some(Box::new(waiting));
                 self.present = Some(false);
             }
             Err(refusal) => self.refuse(&refusal.to_string()),
@@ -293,7 +304,7 @@ impl Bridge {
     /// Once all that a client sent is written, it may listen for a while.
     fn settle_ending(&mut self, now: Instant) {
         if let Some(Ending::Writing { .. }) = self.ending.as_deref()
-            && self.waiting.is_empty()
+            && self.waiting_len() == 0
             && !self.writer.is_unsettled()
         {
             if self.gone {

@@ -49,7 +49,7 @@ impl EndpointKind for Raw {
 struct RawSession {
     bridge: Bridge,
     /// What is to be said first.
-    banner: Option<Arc<str>>,
+    banner: Option<Arc<String>>,
 }
 
 impl Session for RawSession {

@@ -87,7 +87,7 @@ struct Rfc2217Session {
     /// The client has shut down its sending half; the bridge learns of it when everything before was handed on.
     ended: bool,
     /// What is to be said first.
-    banner: Option<Arc<str>>,
+    banner: Option<Arc<String>>,
 }
 
 /// A request that the port's task is carrying out.
