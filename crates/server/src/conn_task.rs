@@ -310,12 +310,19 @@ struct Round<'a, S> {
     /// Read from the clock when it is needed, and again after everything that takes time, which is what the kernel is asked
     /// for.
     now: Option<Instant>,
+    /// The socket was found empty in this turn.
+    is_empty: bool,
 }
 
 impl<S: Session> Connection<S> {
     /// Whether there is nothing to write, and nobody to ask for it: nothing has happened since that was found out.
     fn is_quiet(&self) -> bool {
         self.silent && self.output.is_none() && !self.stream.keeps()
+    }
+
+    /// Whether there is nothing to read either: its turn is over, unless it is time for something.
+    fn is_at_rest(&self) -> bool {
+        self.input == Input::Awaited && self.is_quiet()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, account: &mut Account, stop: bool) -> Poll<Finish> {
@@ -329,6 +336,7 @@ impl<S: Session> Connection<S> {
             connection: self,
             account,
             now: None,
+            is_empty: false,
         };
         round.poll(cx)
     }
@@ -353,7 +361,7 @@ impl<S: Session> Round<'_, S> {
             {
                 return Poll::Ready(finish);
             }
-            if self.read(cx).is_ready() {
+            if self.read(cx).is_ready() && !self.connection.is_at_rest() {
                 // What the client sent is at the UART before any more of it is read.
                 if crew::gives_way() {
                     return Poll::Pending;
@@ -426,7 +434,7 @@ impl<S: Session> Round<'_, S> {
             self.connection.input = Input::Open;
             return Poll::Pending;
         }
-        if self.connection.input == Input::Awaited && crew::was_only_rung() {
+        if self.connection.input == Input::Awaited && (self.is_empty || crew::was_only_rung()) {
             return Poll::Pending;
         }
         self.connection.input = Input::Awaited;
@@ -437,11 +445,12 @@ impl<S: Session> Round<'_, S> {
             } = &mut *self.connection;
             let urgent = |input: &[u8]| session.may_end_before_urgent(input);
             let read = ready!(stream.poll_read(cx, &mut buffer, urgent));
-            self.connection.input = Input::Open;
             let now = Instant::now();
             self.now = Some(now);
             match read {
-                Ok(()) if !buffer.filled().is_empty() => {
+                Ok(more) if !buffer.filled().is_empty() => {
+                    self.connection.input = more;
+                    self.is_empty = more == Input::Awaited;
                     self.account.received += buffer.filled().len() as u64;
                     let Connection {
                         session, silent, ..
@@ -449,8 +458,9 @@ impl<S: Session> Round<'_, S> {
                     session.handle_input(now, buffer.filled());
                     *silent &= session.stays_silent();
                 }
-                Ok(()) => self.handle_end_of_input(now),
+                Ok(_) => self.handle_end_of_input(now),
                 Err(error) => {
+                    self.connection.input = Input::Open;
                     let kept = self.connection.output.take();
                     self.account.unsent += kept.map_or(0, |it| it.len() as u64);
                     self.handle_broken(error);
@@ -605,19 +615,21 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// Whether an urgent byte may come behind what was read is asked as of [`Session::may_end_before_urgent`].
+    /// What is known of the input behind what was read. Whether an urgent byte may come there is asked as of
+    /// [`Session::may_end_before_urgent`].
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
         may_end_before_urgent: impl Fn(&[u8]) -> bool,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Stream::Tcp(stream) => poll_read_tcp(stream, cx, buffer, may_end_before_urgent),
+    ) -> Poll<io::Result<Input>> {
+        let read = match self {
+            Stream::Tcp(stream) => return poll_read_tcp(stream, cx, buffer, may_end_before_urgent),
             // They know that a short read means that nothing more is there.
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        };
+        read.map_ok(|()| Input::Open)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, output: &Output) -> Poll<io::Result<usize>> {
@@ -682,7 +694,7 @@ fn poll_read_tcp(
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
     may_end_before_urgent: impl Fn(&[u8]) -> bool,
-) -> Poll<io::Result<()>> {
+) -> Poll<io::Result<Input>> {
     loop {
         let room = buffer.remaining();
         match stream.try_read(buffer.initialize_unfilled()) {
@@ -691,8 +703,12 @@ fn poll_read_tcp(
                 let is_short = 0 < count && count < room;
                 if is_short && !may_end_before_urgent(buffer.filled()) {
                     forget(stream, Interest::READABLE);
+                    // Its end may be there all the same.
+                    if stream.poll_read_ready(cx).is_pending() {
+                        return Poll::Ready(Ok(Input::Awaited));
+                    }
                 }
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Input::Open));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),
@@ -976,7 +992,7 @@ mod tests {
         }
     }
 
-    /// It has nothing to say but at the end, which is a z, and notes how often it is asked.
+    /// It has nothing to say but at the end, which may be a z, and notes how often it is asked.
     #[derive(Debug, Default)]
     struct Mute {
         asked: Rc<Cell<usize>>,
@@ -988,7 +1004,9 @@ mod tests {
             self.over |= bytes.contains(&b'z');
         }
 
-        fn handle_end_of_input(&mut self, _now: Instant) {}
+        fn handle_end_of_input(&mut self, _now: Instant) {
+            self.over = true;
+        }
 
         fn handle_stop(&mut self, _now: Instant) {}
 
@@ -1045,6 +1063,32 @@ mod tests {
         served.unwrap();
         assert_eq!(told, (1, 2, "goodbye".to_owned()));
         assert_eq!((account.received, asked.get()), (4, 3));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_comes_with_the_last_bytes_is_seen() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        let (stream, mut client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        let mut account = Account::default();
+        let session = Mute::default();
+        let served = serve(stream, session, Rc::default(), ending(), &mut account);
+        // The socket is waited for, and then both are there before any is read.
+        let send = async {
+            client.write_all(b"last").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut said = String::new();
+            client.read_to_string(&mut said).await.unwrap();
+            said
+        };
+        let conversation = async { tokio::join!(served, send) };
+        let talked = tokio::time::timeout(Duration::from_secs(60), conversation).await;
+        let (served, said) = talked.expect("it is stuck");
+        served.unwrap();
+        assert_eq!((said.as_str(), account.received), ("goodbye", 4));
     }
 
     #[tokio::test]
