@@ -387,10 +387,7 @@ impl Turn<'_> {
         if hub.may_act() || self.handle.wants_line() {
             acted = self.act(hub, uart)?;
         }
-        let mut transmitted = Went::Idle;
-        if hub.may_transmit() {
-            transmitted = self.transmit(hub, cx, uart)?;
-        }
+        let transmitted = self.transmit(hub, cx, uart)?;
         let timed = self.time(hub, cx);
         let mut looked = Went::Idle;
         if self.task.has_inputs && hub.has_readers() {
@@ -526,6 +523,9 @@ impl Turn<'_> {
     ) -> Result<Went, String> {
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
+            if !hub.may_transmit() {
+                return Ok(went);
+            }
             let Some(bytes) = hub.poll_transmit(self.now()) else {
                 return Ok(went);
             };
