@@ -271,11 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_small_chunk_keeps_in_memory_is_in_proportion_to_it() {
+        for (size, most) in [(1, LEAST_SHARED), (100, 800), (1000, MOST_SHARED)] {
+            let mut history = History::new(1 << 20);
+            history.push(&vec![1; size]);
+            let room = history.kept.as_ref().unwrap().room.capacity();
+            assert_eq!(size + room, most);
+            let first = history.read(0, size);
+            history.push(&vec![1; size]);
+            let second = history.read(size as u64, size);
+            assert_eq!(first.as_ptr_range().end, second.as_ptr(), "they share it");
+        }
+    }
+
+    #[test]
     fn large_chunks_are_shared_and_not_copied() {
         let mut history = History::new(1 << 20);
         history.push(&[7; 4095]);
         let chunk = history.read(0, usize::MAX);
         assert_eq!(chunk.len(), 4095);
+        history.push(&[7; 4095]);
         assert_eq!(history.read(100, 50).as_ptr(), chunk[100..].as_ptr());
         for _ in 0..1000 {
             history.push(&[8; 50]);

@@ -353,6 +353,28 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_takes_memory_for_what_waits_and_gives_it_back() {
+        let mut writers = Writers::default();
+        let a = writers.begin(ClientId(1));
+        let mut queue = WriteQueue::new(10_000);
+        let mut expected = Vec::new();
+        let mut heard = Vec::new();
+        for turn in 0..1000u64 {
+            let bytes = vec![turn as u8; queue.room().min(3000)];
+            expected.extend_from_slice(&bytes);
+            queue.push(turn, &mut writers, a, &bytes);
+            let front = queue.front().unwrap();
+            let count = front.len().min(2000);
+            heard.extend_from_slice(&front[..count]);
+            queue.taken(&mut writers, count);
+            assert!(queue.queued.as_ref().unwrap().bytes.capacity() <= 4 * 10_000);
+        }
+        heard.extend(drain(&mut queue, &mut writers, 9999));
+        assert_eq!(heard, expected);
+        assert_eq!(queue.queued.unwrap().bytes.capacity(), 0);
+    }
+
+    #[test]
     fn what_came_after_a_purge_is_not_purged() {
         let mut writers = Writers::default();
         let a = writers.begin(ClientId(1));
