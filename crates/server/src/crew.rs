@@ -4,8 +4,9 @@
 //! read. Not what the work is.
 //!
 //! A member weighs less than a task of its own would, and its turn begins with fewer instructions. Members share the task
-//! fairly: none of them is polled within another one's turn, each bounds what it does in one, and after [`A_TURN`] of them the
-//! runtime looks after everybody else. A panic in one of them is that one's end.
+//! fairly: none of them is polled within another one's turn, each bounds what it does in one, and after [`A_TURN`] of them, and
+//! before the next one of whoever has more to do, the runtime looks after everybody else. A panic in one of them is that
+//! one's end.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -40,6 +41,8 @@ struct Crew {
     rung: RefCell<VecDeque<Id>>,
     /// Those whom the runtime has woken, in their order.
     woken: RefCell<VecDeque<Id>>,
+    /// Those who have more to do than was for one turn.
+    again: RefCell<Vec<Id>>,
     /// Whose turn it is.
     at_work: Cell<Option<Id>>,
     /// They were only rung, and the runtime has nothing for them.
@@ -152,6 +155,7 @@ impl Crew {
             free: Cell::new(None),
             rung: RefCell::new(VecDeque::new()),
             woken: RefCell::new(VecDeque::new()),
+            again: RefCell::new(Vec::new()),
             at_work: Cell::new(None),
             only_rung: Cell::new(false),
             has_task: Cell::new(false),
@@ -219,6 +223,15 @@ impl Crew {
         is_here.then(|| slot.member.clone()).flatten()
     }
 
+    fn wake(&self, id: Id) {
+        if self.at_work.get() == Some(id) {
+            self.again.borrow_mut().push(id);
+        } else {
+            self.woken.borrow_mut().push_back(id);
+            self.wake_task();
+        }
+    }
+
     fn wake_task(&self) {
         if let Some(waker) = self.asleep.take() {
             waker.wake();
@@ -249,9 +262,17 @@ impl Crew {
         }
     }
 
+    fn is_idle(&self) -> bool {
+        let nobody_waits = self.rung.borrow().is_empty() && self.woken.borrow().is_empty();
+        nobody_waits && self.again.borrow().is_empty()
+    }
+
     /// The task goes on.
     fn begin(&self, waker: &Waker) {
         self.asleep.set(None);
+        self.woken
+            .borrow_mut()
+            .extend(self.again.borrow_mut().drain(..));
         let elsewhere = self.elsewhere();
         if elsewhere.is_any.load(Ordering::Acquire) {
             let mut list = elsewhere.lock();
@@ -282,6 +303,7 @@ impl Crew {
         self.rest();
         self.rung.borrow_mut().clear();
         self.woken.borrow_mut().clear();
+        self.again.borrow_mut().clear();
         *self.elsewhere().lock() = Woken::default();
         self.asleep.set(None);
         self.has_task.set(false);
@@ -330,13 +352,15 @@ impl Future for Turns {
             for turn in 1..=A_TURN {
                 let prefers_woken = turn % RUNG_IN_A_ROW == 0;
                 let Some((id, only_rung)) = crew.next(prefers_woken) else {
-                    crew.rest();
-                    crew.asleep.set(Some(cx.waker().clone()));
-                    return Poll::Pending;
+                    break;
                 };
                 crew.turn(id, only_rung);
             }
             crew.rest();
+            if crew.is_idle() {
+                crew.asleep.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
             // Woken when the runtime has looked after everybody else, and not before.
             pin!(yield_now()).poll(cx)
         })
@@ -361,8 +385,7 @@ impl Wake for Bell {
         CREW.with(|crew| {
             let here = crew.elsewhere.get();
             if here.is_some_and(|it| Arc::ptr_eq(it, &self.elsewhere)) {
-                crew.woken.borrow_mut().push_back(self.id);
-                crew.wake_task();
+                crew.wake(self.id);
             } else {
                 self.elsewhere.wake(self.id);
             }
@@ -542,6 +565,32 @@ mod tests {
                 yield_now().await;
             }
             others.borrow_mut().clear();
+        });
+    }
+
+    #[test]
+    fn who_has_more_to_do_goes_on_after_the_runtime_has_looked_after_others() {
+        run(async {
+            let log = Log::default();
+            let busy = note(&log, "busy");
+            join(poll_fn(move |cx| {
+                busy();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }));
+            let other = note(&log, "other");
+            spawn_local(async move {
+                loop {
+                    other();
+                    yield_now().await;
+                }
+            });
+            while log.borrow().len() < 8 {
+                yield_now().await;
+            }
+            let log = log.borrow();
+            let thrice = log.windows(3).any(|three| three == ["busy"; 3]);
+            assert!(!thrice, "{log:?}");
         });
     }
 

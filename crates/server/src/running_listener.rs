@@ -21,6 +21,9 @@ use crate::crew;
 use crate::listener::{Bound, Listener, Listening};
 use crate::tls::LiveTls;
 
+/// How many are accepted in one turn, so that a crowd leaves time for the others.
+const ACCEPTED_A_TURN: usize = 64;
+
 /// A listener that accepts, until it is closed or dropped.
 #[derive(Debug)]
 pub(crate) struct RunningListener {
@@ -182,7 +185,7 @@ impl Future for Accepting {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let front = &self.0;
-        loop {
+        for _ in 0..ACCEPTED_A_TURN {
             let mut listener = front.listener.borrow_mut();
             let Some(listener) = &mut *listener else {
                 return Poll::Ready(());
@@ -193,5 +196,7 @@ impl Future for Accepting {
                 .admission
                 .admit(stream, &offer, front.door(), front.bells());
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
