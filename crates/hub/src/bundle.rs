@@ -47,14 +47,9 @@ impl Bundle {
         self.readers = readers;
     }
 
-    /// Whether there is something that they were not told.
-    pub(crate) fn waits(&self) -> bool {
-        self.bytes > 0
-    }
-
     /// When they are to be told.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.due().filter(|_| self.waits())
+        self.due().filter(|_| self.bytes > 0)
     }
 
     /// Whether readers are told now.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,8 +17,8 @@ use uart_iface::SpecError;
 use uart_iface::backend::parse_device;
 
 use crate::config::{LogConfig, PortConfig};
-use crate::crew;
 use crate::gateway::PortHandle;
+use crate::in_place::InPlace;
 use crate::log::Logs;
 use crate::port_task::PortTask;
 
@@ -29,7 +30,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct KeptPort {
     handle: Rc<PortHandle>,
     /// Ends the task at once.
-    task: crew::Id,
+    task: AbortHandle,
     /// Of the one task.
     tracker: TaskTracker,
     /// Made for the first log that it has.
@@ -59,7 +60,7 @@ impl KeptPort {
         let tracker = TaskTracker::new();
         let task = if before.is_empty() {
             let first = PortTask::new(handle.clone(), opens);
-            crew::join(tracker.track_future(Keeping::new(handle.clone(), first)))
+            tracker.spawn_local(InPlace::new(Keeping::new(handle.clone(), first)))
         } else {
             let handle = handle.clone();
             let kept = async move {
@@ -69,12 +70,12 @@ impl KeptPort {
                 let first = PortTask::new(handle.clone(), opens);
                 Keeping::new(handle, first).await;
             };
-            crew::join(Box::pin(tracker.track_future(kept)))
+            tracker.spawn_local(InPlace::new(Box::pin(kept)))
         };
         tracker.close();
         Ok(KeptPort {
             handle,
-            task,
+            task: task.abort_handle(),
             tracker,
             logs: RefCell::new(logs),
             all_cut: all_cut.clone(),
@@ -110,7 +111,7 @@ impl KeptPort {
 
     /// Closes the device at once: what is queued to it is not written.
     pub(crate) async fn cut(&self) {
-        crew::abort(self.task);
+        self.task.abort();
         self.wait().await;
     }
 

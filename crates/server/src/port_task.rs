@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::time::Sleep;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
 use uart_iface::{ErrorCounters, LineSettings, OpenError, Port, PortError};
-use uartnet_hub::{Action, ActionDone, DeviceState, Hub, ReceiveErrors};
+use uartnet_hub::{Action, ActionDone, DeviceState, ReceiveErrors};
 
 use self::life::{Failed, Life, Waits};
 use crate::gateway::PortHandle;
@@ -50,8 +51,6 @@ pub(crate) struct PortTask {
     backlog: usize,
     /// The device's error counters, looked at while somebody is told of errors.
     errors: Option<Box<ErrorWatch>>,
-    /// The device has input lines to look at.
-    has_inputs: bool,
     /// The device is absent, and what can be done to notice its return was done.
     waits: bool,
     /// While the device is absent, and as far as that is possible.
@@ -81,7 +80,6 @@ impl PortTask {
             alarm: Alarm::default(),
             backlog: 0,
             errors: None,
-            has_inputs: false,
             waits: false,
             watch: None,
             unwatched: None,
@@ -90,7 +88,6 @@ impl PortTask {
         task
     }
 
-    #[cold]
     fn open(&mut self) {
         if let Some(line) = self.handle.take_wanted_line() {
             self.life.handle_configured(line);
@@ -129,7 +126,6 @@ impl PortTask {
             tracing::warn!(%port, device, is = identity, was = before, "this is another device than before");
         }
         self.watch = None;
-        self.has_inputs = status.has_modem_lines;
         self.handle.set_line(status.line);
         let state = DeviceState::Present {
             line: status.line,
@@ -142,9 +138,8 @@ impl PortTask {
         Ok(())
     }
 
-    #[cold]
     fn lost(&mut self, reason: String) {
-        self.settle_outputs(self.handle.runs_sequence());
+        self.settle_outputs();
         let failed = self.life.handle_lost(Instant::now(), reason);
         self.tell_absent(failed);
     }
@@ -158,14 +153,13 @@ impl PortTask {
     }
 
     /// Signals are as somebody wants them to be, unless a sequence is at work on them.
-    fn settle_outputs(&mut self, in_sequence: bool) {
-        if !in_sequence {
+    fn settle_outputs(&mut self) {
+        if !self.handle.runs_sequence() {
             self.life.handle_steady();
         }
     }
 
     /// Until it is time to try the device again. The hub still lives: leases expire, clients come and go.
-    #[cold]
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if !self.waits {
             self.waits = true;
@@ -235,22 +229,16 @@ impl PortTask {
         }
     }
 
-    /// Until the device is lost. It is out of the handle while it is worked on: should that panic, it is closed.
-    fn poll_serve(&mut self, cx: &mut Context<'_>, mut uart: Box<dyn Port>) -> Poll<Ended> {
-        let handle = self.handle.clone();
+    /// Until the device is lost.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let mut turn = Turn {
             task: self,
-            handle: &handle,
-            now: None,
+            now: Instant::now(),
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
-        let mut polling = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx, &mut *uart)));
-        let polled = Pin::new(&mut polling).poll(cx);
-        if polled.is_pending() {
-            handle.uart().replace(Some(uart));
-        }
-        polled
+        let mut turn = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx)));
+        Pin::new(&mut turn).poll(cx)
     }
 
     /// Nothing that belonged to what was done until now is kept.
@@ -267,10 +255,11 @@ impl Future for PortTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let uart = self.handle.uart().take();
-            let ended = ready!(match uart {
-                Some(uart) => self.poll_serve(cx, uart),
-                None => self.poll_wait(cx),
+            let is_open = self.handle.uart().borrow().is_some();
+            let ended = ready!(if is_open {
+                self.poll_serve(cx)
+            } else {
+                self.poll_wait(cx)
             });
             self.begin_anew();
             match ended {
@@ -304,10 +293,9 @@ impl Drop for PortTask {
 /// An opened device at work.
 struct Turn<'a> {
     task: &'a mut PortTask,
-    handle: &'a PortHandle,
-    /// Read from the clock when it is first needed, and again after everything that takes time, which is what the kernel is
-    /// asked for.
-    now: Option<Instant>,
+    /// Read from the clock at the begin of a turn, and after everything that takes time, which is what the kernel is asked
+    /// for.
+    now: Instant,
 }
 
 /// The device's error counters.
@@ -345,23 +333,30 @@ impl Turn<'_> {
     ///
     /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
     /// the inputs change.
-    fn poll(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
-        let handle = self.handle;
-        handle.kick().awake();
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        // It is out of the handle while it is worked on: should that panic, the device is closed.
+        let Some(mut uart) = self.task.handle.uart().take() else {
+            return Poll::Ready(Ended::Lost("it was closed".to_owned()));
+        };
+        let polled = self.poll_rounds(cx, &mut *uart);
+        if polled.is_pending() {
+            self.task.handle.uart().replace(Some(uart));
+        }
+        polled
+    }
+
+    fn poll_rounds(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
+        self.task.handle.kick().awake();
         for _ in 0..ROUNDS_A_TURN {
             // What it was rung for is seen in this round.
-            handle.kick().take();
-            let went = handle.work(|hub| {
-                let went = self.round(hub, cx, uart);
-                (went, self.now)
-            });
-            match went {
+            self.task.handle.kick().take();
+            match self.round(cx, uart) {
                 Err(gone) => return Poll::Ready(Ended::Lost(gone)),
                 // Also of a UART that never falls silent.
-                Ok(_) if handle.has_drained() => return Poll::Ready(Ended::Drained),
+                Ok(_) if self.task.handle.has_drained() => return Poll::Ready(Ended::Drained),
                 Ok(Went::Limit) => break,
                 Ok(Went::Busy) => {}
-                Ok(Went::Idle) if handle.kick().poll(cx) => {}
+                Ok(Went::Idle) if self.task.handle.kick().poll(cx) => {}
                 Ok(Went::Idle) => return Poll::Pending,
             }
         }
@@ -369,30 +364,16 @@ impl Turn<'_> {
         Poll::Pending
     }
 
-    /// All stages that may have something to do.
-    fn round(
-        &mut self,
-        hub: &mut Hub,
-        cx: &mut Context<'_>,
-        uart: &mut dyn Port,
-    ) -> Result<Went, String> {
-        let read = self.read(hub, cx, uart)?;
+    fn round(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+        let read = self.read(cx, uart)?;
         if read == Went::Limit && self.task.backlog < FLOOD {
             return Ok(Went::Limit);
         }
-        if hub.wants_errors() || self.task.errors.is_some() {
-            self.look_at_errors(hub, cx, uart)?;
-        }
-        let mut acted = Went::Idle;
-        if hub.may_act() || self.handle.wants_line() {
-            acted = self.act(hub, uart)?;
-        }
-        let transmitted = self.transmit(hub, cx, uart)?;
-        let timed = self.time(hub, cx);
-        let mut looked = Went::Idle;
-        if self.task.has_inputs && hub.has_readers() {
-            looked = self.look(hub, cx, uart)?;
-        }
+        self.look_at_errors(cx, uart)?;
+        let acted = self.act(uart)?;
+        let transmitted = self.transmit(cx, uart)?;
+        let timed = self.time(cx);
+        let looked = self.look(cx, uart)?;
         if [read, acted, transmitted].contains(&Went::Limit) {
             return Ok(Went::Limit);
         }
@@ -405,60 +386,50 @@ impl Turn<'_> {
         })
     }
 
-    /// The time, as it was when the kernel was last asked for something.
-    fn now(&mut self) -> Instant {
-        *self.now.get_or_insert_with(Instant::now)
-    }
-
-    /// The time, after the kernel was asked for something.
-    fn later(&mut self) -> Instant {
-        *self.now.insert(Instant::now())
-    }
-
-    fn read(
-        &mut self,
-        hub: &mut Hub,
-        cx: &mut Context<'_>,
-        uart: &mut dyn Port,
-    ) -> Result<Went, String> {
-        with_scratch(|buffer| {
-            for _ in 0..READS_A_TURN {
-                if hub.reading_paused() {
+    fn read(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+        let handle = &self.task.handle;
+        for _ in 0..READS_A_TURN {
+            if handle.reading_paused() {
+                return Ok(Went::Idle);
+            }
+            let size = handle.read_size();
+            let read = with_scratch(|buffer| {
+                let size = size.min(buffer.len());
+                uart.poll_read(cx, &mut buffer[..size])
+                    .map_ok(|count| Bytes::copy_from_slice(&buffer[..count]))
+            });
+            match read {
+                Poll::Pending => {
+                    self.task.backlog = 0;
                     return Ok(Went::Idle);
                 }
-                let size = hub.read_size().min(buffer.len());
-                match uart.poll_read(cx, &mut buffer[..size]) {
-                    Poll::Pending => {
-                        self.task.backlog = 0;
-                        return Ok(Went::Idle);
-                    }
-                    Poll::Ready(Ok(count)) => {
-                        self.task.backlog = self.task.backlog.saturating_add(count);
-                        hub.handle_uart_data(self.later(), &buffer[..count]);
-                    }
-                    Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
+                Poll::Ready(Ok(bytes)) => {
+                    self.task.backlog = self.task.backlog.saturating_add(bytes.len());
+                    let now = Instant::now();
+                    self.now = now;
+                    handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
                 }
+                Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
             }
-            Ok(Went::Limit)
-        })
+        }
+        Ok(Went::Limit)
     }
 
-    #[cold]
-    fn act(&mut self, hub: &mut Hub, uart: &mut dyn Port) -> Result<Went, String> {
+    fn act(&mut self, uart: &mut dyn Port) -> Result<Went, String> {
         let mut went = Went::Idle;
-        if let Some(line) = self.handle.take_wanted_line() {
+        if let Some(line) = self.task.handle.take_wanted_line() {
             went = Went::Busy;
-            self.follow_configuration(hub, uart, line)?;
+            self.follow_configuration(uart, line)?;
         }
         for _ in 0..ACTIONS_A_TURN {
-            let now = self.now();
-            let Some(action) = hub.poll_action(now) else {
+            let now = self.now;
+            let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
                 return Ok(went);
             };
             went = Went::Busy;
-            let in_sequence = hub.runs_sequence();
             // What came before is over, unless this is a part of it.
-            self.task.settle_outputs(in_sequence);
+            self.task.settle_outputs();
+            let in_sequence = self.task.handle.runs_sequence();
             let done = match action {
                 Action::Apply(wanted) => uart.apply(wanted).map(ActionDone::Line),
                 Action::SetOutputs(change) => uart.set_outputs(change).map(ActionDone::Outputs),
@@ -471,7 +442,7 @@ impl Turn<'_> {
                 Err(error) => Err(error.to_string()),
             };
             match done {
-                Ok(ActionDone::Line(line)) => self.handle_line(hub, uart, line),
+                Ok(ActionDone::Line(line)) => self.handle_line(now, uart, line),
                 Ok(ActionDone::Outputs(outputs)) => {
                     self.task.life.handle_outputs(outputs);
                     if !in_sequence {
@@ -480,7 +451,11 @@ impl Turn<'_> {
                 }
                 Ok(ActionDone::Done) | Err(_) => {}
             }
-            hub.handle_action_done(self.later(), done);
+            self.now = Instant::now();
+            let now = self.now;
+            self.task
+                .handle
+                .drive(now, |hub| hub.handle_action_done(now, done));
         }
         Ok(Went::Limit)
     }
@@ -488,7 +463,6 @@ impl Turn<'_> {
     /// The configuration wants other line settings.
     fn follow_configuration(
         &mut self,
-        hub: &mut Hub,
         uart: &mut dyn Port,
         wanted: LineSettings,
     ) -> Result<(), String> {
@@ -497,43 +471,45 @@ impl Turn<'_> {
             Ok(line) => line,
             Err(error @ PortError::Gone { .. }) => return Err(self.gone("an action", error)),
             Err(error) => {
-                tracing::warn!(port = %self.handle.name(), line = %wanted, %error, "line settings not applied");
+                tracing::warn!(port = %self.task.handle.name(), line = %wanted, %error, "line settings not applied");
                 return Ok(());
             }
         };
-        self.handle_line(hub, uart, line);
-        hub.handle_line(self.later(), line);
+        self.now = Instant::now();
+        let now = self.now;
+        self.handle_line(now, uart, line);
+        self.task
+            .handle
+            .drive(now, |hub| hub.handle_line(now, line));
         Ok(())
     }
 
     /// The device has these line settings now.
-    fn handle_line(&mut self, hub: &mut Hub, uart: &mut dyn Port, line: LineSettings) {
+    fn handle_line(&mut self, now: Instant, uart: &mut dyn Port, line: LineSettings) {
         self.task.life.handle_line(line);
-        self.handle.set_line(line);
+        self.task.handle.set_line(line);
         // Flow control decides about it. If reading goes on again, another round must begin with it.
-        hub.handle_can_pause(uart.can_pause());
-        self.handle.kick().ring();
+        let can_pause = uart.can_pause();
+        self.task
+            .handle
+            .with_hub(now, |hub| hub.handle_can_pause(can_pause));
     }
 
-    fn transmit(
-        &mut self,
-        hub: &mut Hub,
-        cx: &mut Context<'_>,
-        uart: &mut dyn Port,
-    ) -> Result<Went, String> {
+    fn transmit(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+        let handle = &self.task.handle;
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
-            if !hub.may_transmit() {
-                return Ok(went);
-            }
-            let Some(bytes) = hub.poll_transmit(self.now()) else {
+            let now = self.now;
+            let Some(bytes) = handle.drive(now, |hub| hub.poll_transmit(now)) else {
                 return Ok(went);
             };
-            match uart.poll_write(cx, bytes) {
+            match uart.poll_write(cx, &bytes) {
                 Poll::Pending => return Ok(went),
                 Poll::Ready(Ok(count)) => {
                     went = Went::Busy;
-                    hub.handle_transmitted(self.later(), count);
+                    self.now = Instant::now();
+                    let now = self.now;
+                    handle.drive(now, |hub| hub.handle_transmitted(now, count));
                 }
                 Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
             }
@@ -541,41 +517,38 @@ impl Turn<'_> {
         Ok(Went::Limit)
     }
 
-    fn time(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Went {
-        let Some(at) = hub.poll_timeout() else {
-            return Went::Idle;
-        };
-        if !self.task.alarm.poll(cx, Some(at)) {
+    fn time(&mut self, cx: &mut Context<'_>) -> Went {
+        let handle = &self.task.handle;
+        let at = handle.timeout();
+        if !self.task.alarm.poll(cx, at) {
             return Went::Idle;
         }
-        hub.handle_timeout(self.later());
+        self.now = Instant::now();
+        let now = self.now;
+        handle.drive(now, |hub| hub.handle_timeout(now));
         Went::Busy
     }
 
-    fn look(
-        &mut self,
-        hub: &mut Hub,
-        cx: &mut Context<'_>,
-        uart: &mut dyn Port,
-    ) -> Result<Went, String> {
+    fn look(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
+        let handle = &self.task.handle;
+        if !handle.has_readers() {
+            return Ok(Went::Idle);
+        }
         match uart.poll_inputs(cx) {
             Poll::Pending => Ok(Went::Idle),
             Poll::Ready(Ok(inputs)) => {
-                hub.handle_inputs(self.later(), inputs);
+                self.now = Instant::now();
+                let now = self.now;
+                handle.drive(now, |hub| hub.handle_inputs(now, inputs));
                 Ok(Went::Busy)
             }
             Poll::Ready(Err(error)) => Err(self.gone("looking at the input lines", error)),
         }
     }
 
-    #[cold]
-    fn look_at_errors(
-        &mut self,
-        hub: &mut Hub,
-        cx: &mut Context<'_>,
-        uart: &mut dyn Port,
-    ) -> Result<(), String> {
-        if !hub.wants_errors() {
+    fn look_at_errors(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<(), String> {
+        let handle = &self.task.handle;
+        if !handle.wants_errors() {
             self.task.errors = None;
             return Ok(());
         }
@@ -586,7 +559,8 @@ impl Turn<'_> {
         }
         let status = uart.status();
         let status = status.map_err(|error| self.gone("reading its error counters", error))?;
-        let now = self.later();
+        self.now = Instant::now();
+        let now = self.now;
         let counted = status.errors.unwrap_or_default();
         let before = self.task.errors.as_ref().map(|watch| watch.before);
         if let Some(before) = before {
@@ -598,7 +572,7 @@ impl Turn<'_> {
                 break_seen: counted.breaks > before.breaks,
             };
             if errors != ReceiveErrors::default() {
-                hub.handle_errors(now, errors);
+                handle.drive(now, |hub| hub.handle_errors(now, errors));
             }
         }
         let at = now + ERRORS_EVERY;
@@ -616,12 +590,11 @@ impl Turn<'_> {
 
     /// The reason for giving the device up. Errors of reading and writing that are not [`PortError::Gone`] are treated
     /// as it: a stream with a hole in it must not be passed off as whole.
-    #[cold]
     fn gone(&self, doing: &'static str, error: PortError) -> String {
         match error {
             PortError::Gone { reason, .. } => reason,
             error => {
-                tracing::error!(port = %self.handle.name(), doing, %error, "device given up");
+                tracing::error!(port = %self.task.handle.name(), doing, %error, "device given up");
                 error.to_string()
             }
         }

@@ -1,7 +1,7 @@
 //! One connection's view of the gateway: who it is, the ports it may see, and the way to become a client of one. Not what
 //! is then said to the hub.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const TOKEN_BESIDE_CERTIFICATE: &str = "this listener knows you by your certific
 /// How many refusals of one connection are written down one by one.
 const REFUSED_TOLD: usize = 32;
 
-/// Somebody who has connected, and what they see of the gateway.
+/// Somebody who has connected, and what they see of the gateway. What few of them have is in boxes.
 #[derive(Debug)]
 pub struct Visitor {
     gate: Rc<Gate>,
@@ -44,26 +44,21 @@ pub struct Visitor {
     /// Where they are.
     peer: Arc<str>,
     protocol: &'static str,
-    /// Most have the same as others, and share it.
-    identity: RefCell<Rc<Identity>>,
-    unusual: RefCell<Option<Box<Unusual>>>,
+    identity: RefCell<Identity>,
+    /// While they have not said who they are.
+    place: RefCell<Option<Box<Place>>>,
+    /// When the date is to be looked at next, because the token has an end.
+    look_at: Cell<Option<Instant>>,
+    leaving: RefCell<Option<Box<Leaving>>>,
     admitted: Cell<bool>,
+    refused: RefCell<Option<Box<Refused>>>,
+    /// When anything was last done, for what must be written down without a clock.
+    latest: Cell<Instant>,
     nudge: Rc<Nudge>,
 }
 
-/// What there is to few visitors.
-#[derive(Debug, Default)]
-struct Unusual {
-    /// While they have not said who they are.
-    place: Option<Box<Place>>,
-    /// When the date is to be looked at next, because the token has an end.
-    look_at: Option<Instant>,
-    leaving: Option<Leaving>,
-    refused: Refused,
-}
-
 /// They are shown out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Leaving {
     farewell: Farewell,
     /// When they are told.
@@ -116,20 +111,20 @@ impl Visitor {
             identity,
             place,
         } = arrival;
-        let identity = gate.share(identity);
         let visitor = Rc::new(Visitor {
             gate,
             origin,
             peer,
             protocol,
             identity: RefCell::new(identity),
-            unusual: RefCell::default(),
+            place: RefCell::new(place),
+            look_at: Cell::new(None),
+            leaving: RefCell::default(),
             admitted: Cell::new(false),
+            refused: RefCell::default(),
+            latest: Cell::new(now),
             nudge,
         });
-        if place.is_some() {
-            visitor.unusual().place = place;
-        }
         visitor.gate.enter(&visitor);
         if visitor.may_see_anything() {
             visitor.admit(now);
@@ -257,47 +252,42 @@ impl Visitor {
 
     /// Whether they are being shown out: nothing they say is listened to.
     pub(crate) fn is_leaving(&self) -> bool {
-        let unusual = self.unusual.borrow();
-        unusual.as_ref().is_some_and(|it| it.leaving.is_some())
+        self.leaving.borrow().is_some()
     }
 
     /// What they are to be told last, once its time has come.
     pub(crate) fn farewell(&self, now: Instant) -> Option<Farewell> {
-        let unusual = self.unusual.borrow();
-        let leaving = unusual.as_ref()?.leaving.as_ref();
-        Some(leaving.filter(|it| it.at <= now)?.farewell.clone())
+        let leaving = self.leaving.borrow();
+        let leaving = leaving.as_ref().filter(|leaving| leaving.at <= now)?;
+        Some(leaving.farewell.clone())
     }
 
     /// When [`Visitor::handle_timeout`] is due.
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let unusual = self.unusual.borrow();
-        let Unusual {
-            place,
-            look_at,
-            leaving,
-            ..
-        } = &**unusual.as_ref()?;
-        if let Some(leaving) = leaving {
+        if let Some(leaving) = &*self.leaving.borrow() {
             return Some(leaving.at);
         }
-        place.as_ref().map(|place| place.until).or(*look_at)
+        let place = self.place.borrow();
+        place
+            .as_ref()
+            .map(|place| place.until)
+            .or(self.look_at.get())
     }
 
     // --- the world spoke
 
     /// Time passed.
     pub(crate) fn handle_timeout(&self, now: Instant) {
-        self.gate.note_time(now);
-        let (late, look) = match &*self.unusual.borrow() {
-            None => (false, false),
-            Some(unusual) => (
-                (unusual.place.as_ref()).is_some_and(|place| place.until <= now),
-                unusual.look_at.is_some_and(|at| at <= now),
-            ),
-        };
+        self.latest.set(now);
+        let late = self
+            .place
+            .borrow()
+            .as_ref()
+            .is_some_and(|place| place.until <= now);
         if late {
-            self.turn_away(now, "nobody has said who is there in time");
-        } else if look {
+            return self.turn_away(now, "nobody has said who is there in time");
+        }
+        if self.look_at.get().is_some_and(|at| at <= now) {
             self.check_credential(now);
         }
     }
@@ -321,12 +311,10 @@ impl Visitor {
         };
         match until {
             Err(why) => self.show_to_the_door(now, &why),
-            Ok(until) => {
-                self.unusual().look_at = until.map(|until| {
-                    let left = until.duration_since(date).unwrap_or_default();
-                    now + left.min(LOOK_AT_DATE)
-                });
-            }
+            Ok(until) => self.look_at.set(until.map(|until| {
+                let left = until.duration_since(date).unwrap_or_default();
+                now + left.min(LOOK_AT_DATE)
+            })),
         }
     }
 
@@ -349,8 +337,8 @@ impl Visitor {
         }
         match self.gate.check(now, secret) {
             Ok(token) => {
-                *self.identity.borrow_mut() = self.gate.share(token.identity());
-                self.unusual().place = None;
+                *self.identity.borrow_mut() = token.identity();
+                *self.place.borrow_mut() = None;
                 self.admit(now);
                 self.check_credential(now);
                 true
@@ -379,7 +367,7 @@ impl Visitor {
 
     fn show_out(&self, at: Instant, why: &str) {
         let farewell = Farewell(why.to_owned());
-        self.unusual().leaving = Some(Leaving { farewell, at });
+        *self.leaving.borrow_mut() = Some(Box::new(Leaving { farewell, at }));
         self.nudge.ring();
     }
 
@@ -389,12 +377,6 @@ impl Visitor {
     }
 
     // --- helpers
-
-    fn unusual(&self) -> RefMut<'_, Unusual> {
-        RefMut::map(self.unusual.borrow_mut(), |it| {
-            &mut **it.get_or_insert_default()
-        })
-    }
 
     fn allow(self: &Rc<Self>, port: &Rc<PortHandle>) -> Option<AllowedPort> {
         let access = self.identity.borrow().grant.on(port.name())?;
@@ -419,7 +401,8 @@ impl Visitor {
         has: Access,
     ) {
         let kind = (port.cloned(), right);
-        let refused = &mut self.unusual().refused;
+        let mut refused = self.refused.borrow_mut();
+        let refused = refused.get_or_insert_default();
         if refused.told.contains(&kind) || refused.told.len() >= REFUSED_TOLD {
             refused.more += 1;
             return;
@@ -435,7 +418,7 @@ impl Visitor {
     }
 
     pub(super) fn record<'a>(&'a self, now: Instant, event: impl FnOnce(Who<'a>) -> Event<'a>) {
-        self.gate.note_time(now);
+        self.latest.set(now);
         let who = Who {
             peer: &self.peer,
             protocol: self.protocol,
@@ -556,10 +539,10 @@ impl AllowedPort {
 impl Drop for Visitor {
     fn drop(&mut self) {
         if self.admitted.get() {
-            let unusual = self.unusual.take().unwrap_or_default();
-            let more_refused = unusual.refused.more;
-            let why = unusual.leaving.map(|leaving| leaving.farewell.to_string());
-            self.record(self.gate.latest(), |who| Event::Left {
+            let more_refused = self.refused.borrow().as_ref().map_or(0, |it| it.more);
+            let leaving = self.leaving.borrow().clone();
+            let why = leaving.map(|leaving| leaving.farewell.to_string());
+            self.record(self.latest.get(), |who| Event::Left {
                 who,
                 more_refused,
                 why: why.as_deref(),

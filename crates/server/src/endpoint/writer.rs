@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use uartnet_hub::Refusal;
 
 use crate::gateway::PortClient;
@@ -74,21 +74,13 @@ impl Writer {
         &mut self,
         now: Instant,
         client: &PortClient,
-        bytes: &[u8],
+        bytes: Bytes,
     ) -> Result<(), Refusal> {
         debug_assert!(
             !self.holds(),
             "the client must not be read while bytes are held"
         );
-        let accepted = self.hand_over(now, client, bytes)?;
-        let bytes = &bytes[accepted..];
-        if !bytes.is_empty() {
-            self.held = Some(Box::new(Held {
-                bytes: Bytes::copy_from_slice(bytes),
-                since: client.port().losses_that_discard(),
-            }));
-        }
-        Ok(())
+        self.hand_over(now, client, bytes)
     }
 
     /// Tries again with what is held. If the device was lost meanwhile, that was meant for a device that is no more, unless
@@ -97,7 +89,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::push`].
     pub(super) fn resume(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
-        let Some(mut held) = self.held.take() else {
+        let Some(held) = self.held.take() else {
             return Ok(());
         };
         let losses = client.port().losses_that_discard();
@@ -106,41 +98,44 @@ impl Writer {
                 reason: "it was lost while these bytes waited for room".to_owned(),
             });
         }
-        match self.hand_over(now, client, &held.bytes) {
-            Ok(accepted) => held.bytes.advance(accepted),
-            Err(Refusal::Absent { .. }) if losses.is_none() => {}
-            Err(refusal) => return Err(refusal),
+        match self.hand_over(now, client, held.bytes.clone()) {
+            Err(Refusal::Absent { .. }) if losses.is_none() => {
+                self.held = Some(held);
+                Ok(())
+            }
+            handed_over => handed_over,
         }
-        self.held = Some(held).filter(|held| !held.bytes.is_empty());
-        Ok(())
     }
 
-    /// Says how many bytes there was room for.
     fn hand_over(
         &mut self,
         now: Instant,
         client: &PortClient,
-        bytes: &[u8],
-    ) -> Result<usize, Refusal> {
-        let mut rest = bytes;
-        let mut len = rest.len();
-        while len > 0 {
-            match client.write(now, &rest[..len]) {
+        mut bytes: Bytes,
+    ) -> Result<(), Refusal> {
+        let mut piece = bytes.clone();
+        while !piece.is_empty() {
+            let len = piece.len();
+            match client.write(now, piece) {
                 Ok(()) => {
                     self.next += len as u64;
-                    rest = &rest[len..];
-                    len = rest.len();
+                    bytes = bytes.split_off(len);
+                    piece = bytes.clone();
                 }
                 // Larger than the queue will ever have room for: it goes in pieces, and others may come between them.
                 Err(Refusal::Busy { limit, .. })
-                    if len > limit.div_ceil(2) && rest.len() > limit =>
+                    if len > limit.div_ceil(2) && bytes.len() > limit =>
                 {
-                    len = limit.div_ceil(2).max(1).min(len - 1);
+                    piece = bytes.slice(..limit.div_ceil(2).max(1).min(len - 1));
                 }
-                Err(Refusal::Busy { .. }) => break,
+                Err(Refusal::Busy { .. }) => {
+                    let since = client.port().losses_that_discard();
+                    self.held = Some(Box::new(Held { bytes, since }));
+                    return Ok(());
+                }
                 Err(refusal) => return Err(refusal),
             }
         }
-        Ok(bytes.len() - rest.len())
+        Ok(())
     }
 }

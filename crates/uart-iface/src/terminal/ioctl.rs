@@ -49,31 +49,24 @@ impl Registered {
     }
 
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
-        match &self.registration {
-            Some(registration) => registration.poll_read_ready(cx),
-            None => Poll::Ready(Err(not_watched())),
-        }
+        self.registration()?.poll_read_ready(cx)
     }
 
     /// Until it can be read, perhaps. Any number of tasks may wait.
     #[cfg(feature = "backends")]
     pub(crate) async fn readable(&self) -> io::Result<Ready<'_>> {
-        let registration = self.registration.as_ref().ok_or_else(not_watched)?;
-        registration.readable().await
+        self.registration()?.readable().await
     }
 
     /// It must be [watched for](Registered::watch_for) that.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
-        match &self.registration {
-            Some(registration) => registration.poll_write_ready(cx),
-            None => Poll::Ready(Err(not_watched())),
-        }
+        self.registration()?.poll_write_ready(cx)
     }
-}
 
-#[cold]
-fn not_watched() -> io::Error {
-    io::Error::other("it is not watched any more")
+    fn registration(&self) -> io::Result<&AsyncFd<Arc<OwnedFd>>> {
+        let registration = self.registration.as_ref();
+        registration.ok_or_else(|| io::Error::other("it is not watched any more"))
+    }
 }
 
 impl AsFd for Registered {
