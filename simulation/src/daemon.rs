@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use uart_iface::{InputSignals, OutputSignals, Purge};
 use uartnet_hub::{Action, ActionDone, DeviceState, Epoch};
 use uartnet_server::access::{
@@ -390,7 +389,7 @@ impl Served {
             while !port.reading_paused() && board.has_unread() {
                 let bytes = board.read(port.read_size().min(random.between(1, 200)));
                 truth.received(epoch, &bytes);
-                port.drive(now, |hub| hub.handle_uart_data(now, Bytes::from(bytes)));
+                port.drive(now, |hub| hub.handle_uart_data(now, &bytes));
             }
             if let Some(line) = port.take_wanted_line() {
                 port.set_line(line);
@@ -401,7 +400,9 @@ impl Served {
                 port.drive(now, |hub| hub.handle_action_done(now, done));
             }
             self.held_up = false;
-            while let Some(bytes) = port.drive(now, |hub| hub.poll_transmit(now)) {
+            while let Some(bytes) =
+                port.drive(now, |hub| hub.poll_transmit(now).map(<[u8]>::to_vec))
+            {
                 let count = board.write(&bytes);
                 self.held_up = count == 0;
                 if self.held_up {

@@ -23,7 +23,7 @@ const TIMES: [u32; 2] = [1000, 3000];
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench                                     everything; about a quarter of an hour
+  cargo xtask bench                                     everything; about ten minutes
   cargo xtask bench round-trip --rounds 15
   cargo xtask bench --against ser2net,ser2net-tuned,socat --json target/bench.json --plots docs/performance
   cargo xtask bench --check                             instructions of the pure parts against bench/instructions.json")]

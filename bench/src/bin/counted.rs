@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use uart_iface::{InputSignals, LineSettings, OutputSignals};
 use uartnet_hub::{Access, Attach, DeviceState, Epoch, Hub, Notice, ReadFrom};
 use uartnet_proto::frame::{FrameDecoder, encode};
@@ -186,7 +186,7 @@ fn hub_fan_out(readers: usize) -> Result<Work> {
     }
     while hub.poll_wake().is_some() {}
     Ok(Box::new(move || {
-        hub.handle_uart_data(now, Bytes::from_static(&[b'x'; 64]));
+        hub.handle_uart_data(now, &[b'x'; 64]);
         while let Some(client) = hub.poll_wake() {
             let notice = hub.poll_notice(now, client, 65_536);
             anyhow::ensure!(
@@ -205,9 +205,9 @@ fn hub_write() -> Result<Work> {
     let client = hub.attach(now, attach(None)).client;
     while hub.poll_notice(now, client, 65_536).is_some() {}
     Ok(Box::new(move || {
-        hub.write(now, client, Bytes::from_static(&[b'x'; 64]))?;
-        while let Some(bytes) = hub.poll_transmit(now) {
-            hub.handle_transmitted(now, bytes.len());
+        hub.write(now, client, &[b'x'; 64])?;
+        while let Some(count) = hub.poll_transmit(now).map(<[u8]>::len) {
+            hub.handle_transmitted(now, count);
         }
         while hub.poll_wake().is_some() {}
         while hub.poll_notice(now, client, 65_536).is_some() {}

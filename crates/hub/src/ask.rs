@@ -237,18 +237,22 @@ impl Asks {
         }
     }
 
-    /// What the running ask, or the resynchronisation, has to write. The history ends at `end`.
-    pub(crate) fn transmit(&mut self, end: u64) -> Option<Bytes> {
-        let unsent = match self.running.as_deref_mut()? {
-            Running::Ask(active) => {
-                if active.begun.is_none() {
-                    active.from = end;
-                }
-                &active.unsent
-            }
+    /// What the running ask, or the resynchronisation, has to write is offered to the UART. The history ends at `end`.
+    pub(crate) fn handle_offered(&mut self, end: u64) {
+        if let Some(Running::Ask(active)) = self.running.as_deref_mut()
+            && active.begun.is_none()
+        {
+            active.from = end;
+        }
+    }
+
+    /// What that is.
+    pub(crate) fn transmit(&self) -> Option<&[u8]> {
+        let unsent = match self.running.as_deref()? {
+            Running::Ask(active) => &active.unsent,
             Running::Resync(resync) => resync.unsent(),
         };
-        (!unsent.is_empty()).then(|| unsent.clone())
+        (!unsent.is_empty()).then_some(unsent)
     }
 
     /// The UART took so many bytes of that.
@@ -433,6 +437,11 @@ impl Asks {
     /// Whether none runs, none waits, and the port does not resynchronise.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.running.is_none() && self.count == 0
+    }
+
+    /// Whether there is none, nor anything to tell of those there were.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_at_rest() && self.ended.is_empty()
     }
 
     /// Which ask has waited for its turn long enough first, and when.

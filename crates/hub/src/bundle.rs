@@ -47,9 +47,14 @@ impl Bundle {
         self.readers = readers;
     }
 
+    /// Whether there is something that they were not told.
+    pub(crate) fn waits(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// When they are to be told.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.due().filter(|_| self.bytes > 0)
+        self.due().filter(|_| self.waits())
     }
 
     /// Whether readers are told now.

@@ -19,7 +19,8 @@ pub(crate) struct Client {
     pub(crate) label: Arc<str>,
     pub(crate) access: Access,
     pub(crate) reader: Option<Reader>,
-    pub(crate) writer: WriterId,
+    /// Its record as a writer; `None`: it has no name, and wrote nothing yet.
+    pub(crate) writer: Option<WriterId>,
     pub(crate) news: News,
     pub(crate) closing: Closing,
     pub(crate) wake: Wake,
@@ -27,6 +28,7 @@ pub(crate) struct Client {
     pub(crate) taken_over: bool,
     /// Whether it is told of receive errors.
     pub(crate) watches_errors: bool,
+    pub(crate) writes: Writes,
     /// The ends of its asks and control operations. Most clients, which only read, never have any.
     ends: Option<Box<Ends>>,
 }
@@ -56,6 +58,17 @@ impl News {
     }
 }
 
+/// What is known of the client's writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// It was told what became of them.
+    Told,
+    /// Something may have become of them that it was not told.
+    Moved,
+    /// It does not want to know what the UART takes of them.
+    Unwatched,
+}
+
 /// Whether the client is being cut off.
 #[derive(Debug)]
 pub(crate) enum Closing {
@@ -73,7 +86,7 @@ impl Client {
         label: Arc<str>,
         access: Access,
         reader: Option<Reader>,
-        writer: WriterId,
+        writer: Option<WriterId>,
     ) -> Client {
         Client {
             label,
@@ -85,6 +98,8 @@ impl Client {
             wake: Wake::default(),
             taken_over: false,
             watches_errors: false,
+            // A writer of its name may have been here before.
+            writes: Writes::Moved,
             ends: None,
         }
     }
@@ -92,6 +107,14 @@ impl Client {
     /// Whether it was cut off, so that nothing is accepted from it any more.
     pub(crate) fn is_cut(&self) -> bool {
         matches!(self.closing, Closing::Now(_) | Closing::Told)
+    }
+
+    /// Whether it may be told anything but data.
+    pub(crate) fn has_more_than_data(&self) -> bool {
+        !matches!(self.closing, Closing::No)
+            || self.writes == Writes::Moved
+            || self.ends.is_some()
+            || !self.news.is_none()
     }
 
     /// Something it asked for has ended. Once it is cut off it is told no more ends, or they could pile up.
@@ -151,8 +174,6 @@ pub(crate) struct Wake {
     /// Room has come for it, and it was not woken for that yet.
     room: bool,
     queued: bool,
-    /// It was told everything, and nothing came since: it will find nothing.
-    told: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +185,8 @@ enum WakeState {
     Due,
     /// It was woken, and has not found nothing since.
     Awake,
+    /// It was told everything, and nothing came since: it will find nothing.
+    Told,
 }
 
 /// The clients to wake.
@@ -177,10 +200,14 @@ pub(crate) struct Wakes {
 impl Wakes {
     /// There is something to tell this client.
     pub(crate) fn news(&mut self, id: ClientId, wake: &mut Wake) {
-        wake.told = false;
-        if wake.state == WakeState::Asleep {
-            wake.state = WakeState::Due;
-            self.push(id, wake);
+        match wake.state {
+            WakeState::Asleep => {
+                wake.state = WakeState::Due;
+                self.push(id, wake);
+            }
+            // It will look again.
+            WakeState::Told => wake.state = WakeState::Awake,
+            WakeState::Due | WakeState::Awake => {}
         }
     }
 
@@ -237,12 +264,16 @@ impl Wake {
 
     /// The client is told everything with this.
     pub(crate) fn tells_all(&mut self) {
-        self.told = true;
+        self.state = WakeState::Told;
     }
 
-    /// Whether the client was told everything.
-    pub(crate) fn is_told(&self) -> bool {
-        self.told
+    /// Whether the client was told everything, so that it finds nothing more.
+    pub(crate) fn finds_nothing(&mut self) -> bool {
+        let is_told = self.state == WakeState::Told;
+        if is_told {
+            self.nothing_left();
+        }
+        is_told
     }
 
     /// It is taken out of the queue. Says whether it needs waking.

@@ -6,22 +6,37 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Chunks smaller than this are merged with their neighbours, so that a stream that arrives one byte at a time does not
-/// keep an allocation per byte. Each byte is copied at most twice.
-const SMALL: usize = 4096;
+/// keep a chunk per byte. Each byte is copied at most twice more. Larger ones stay as they came: a tty gives 4095 bytes in one read at
+/// most.
+const LARGE: usize = 1024;
 
-/// This many small chunks are merged even before they make [`SMALL`] bytes together.
+/// Small chunks are merged when they make so many bytes together.
+const MERGED: usize = 4096;
+
+/// This many small chunks are merged even before they make [`MERGED`] bytes together.
 const FRESH: usize = 64;
 
+/// Small chunks share an allocation of so many of the size of its first one, within these bounds: what one of them keeps in
+/// memory is in proportion to what arrives.
+const SHARED: usize = 8;
+const LEAST_SHARED: usize = 256;
+const MOST_SHARED: usize = 4096;
+
 /// The newest bytes received, never more than `limit` of them.
-///
-/// A chunk keeps the allocation it came in. The owner should therefore not hand over a few bytes as a slice of a big
-/// buffer; small chunks are copied together sooner or later, large ones are kept as they are.
 #[derive(Debug)]
 pub(crate) struct History {
-    chunks: VecDeque<Chunk>,
+    /// `None`: nothing has ever arrived.
+    kept: Option<Box<Kept>>,
     limit: usize,
     /// The offset of the next byte that will arrive.
     end: u64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    chunks: VecDeque<Chunk>,
+    /// Room for small chunks. It is empty: what was put in was split off.
+    room: BytesMut,
     /// How many chunks at the tail are small and not merged at all.
     fresh: usize,
     /// How many chunks at the tail are small, merged once or not at all.
@@ -39,18 +54,16 @@ struct Chunk {
 impl History {
     pub(crate) fn new(limit: usize) -> History {
         History {
-            chunks: VecDeque::new(),
+            kept: None,
             limit: limit.max(1),
             end: 0,
-            fresh: 0,
-            small: 0,
-            small_bytes: 0,
         }
     }
 
     /// The offset of the oldest byte kept.
     pub(crate) fn start(&self) -> u64 {
-        self.chunks.front().map_or(self.end, |chunk| chunk.at)
+        let oldest = self.kept.as_ref().and_then(|kept| kept.chunks.front());
+        oldest.map_or(self.end, |chunk| chunk.at)
     }
 
     /// The offset of the next byte that will arrive.
@@ -66,45 +79,31 @@ impl History {
     /// Keeps this many bytes from now on, and forgets what no longer fits.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.max(1);
-        self.trim();
+        if let Some(kept) = &mut self.kept {
+            kept.trim(self.end.saturating_sub(self.limit as u64));
+        }
     }
 
     /// Appends what arrived and forgets what no longer fits.
-    pub(crate) fn push(&mut self, mut bytes: Bytes) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
+        let kept = self.kept.get_or_insert_default();
         self.end += bytes.len() as u64;
-        if bytes.len() > self.limit {
-            bytes.advance(bytes.len() - self.limit);
-        }
-        let (at, len) = (self.end - bytes.len() as u64, bytes.len());
-        self.chunks.push_back(Chunk { at, bytes });
-        self.trim();
-        if len < SMALL {
-            self.merge_small(len)
-        } else {
-            self.end_small_run()
-        }
+        let bytes = &bytes[bytes.len().saturating_sub(self.limit)..];
+        let at = self.end - bytes.len() as u64;
+        kept.push(at, bytes);
+        kept.trim(self.end.saturating_sub(self.limit as u64));
+        kept.merge();
     }
 
     /// At most `limit` bytes from `at` on, which must lie between start and end; empty only at the end.
     /// It may be fewer than there are: a read never copies, so it ends with a chunk.
     pub(crate) fn read(&self, at: u64, limit: usize) -> Bytes {
         debug_assert!((self.start()..=self.end).contains(&at));
-        // The newest chunk is where almost every reader is.
-        let chunk = match self.chunks.back() {
-            Some(newest) if newest.at <= at => newest,
-            _ => {
-                let after = self.chunks.partition_point(|chunk| chunk.at <= at);
-                match after
-                    .checked_sub(1)
-                    .and_then(|index| self.chunks.get(index))
-                {
-                    Some(chunk) => chunk,
-                    None => return Bytes::new(),
-                }
-            }
+        let Some(chunk) = self.kept.as_ref().and_then(|kept| kept.find(at)) else {
+            return Bytes::new();
         };
         let skip = ((at - chunk.at) as usize).min(chunk.bytes.len());
         let take = limit.min(chunk.bytes.len() - skip);
@@ -113,32 +112,64 @@ impl History {
         }
         chunk.bytes.slice(skip..skip + take)
     }
+}
 
-    fn trim(&mut self) {
-        let keep_from = self.end.saturating_sub(self.limit as u64);
+impl Kept {
+    fn push(&mut self, at: u64, bytes: &[u8]) {
+        let bytes = if bytes.len() < LARGE {
+            self.fresh += 1;
+            self.small += 1;
+            self.small_bytes += bytes.len();
+            self.share(bytes)
+        } else {
+            self.end_small_run();
+            Bytes::copy_from_slice(bytes)
+        };
+        self.chunks.push_back(Chunk { at, bytes });
+    }
+
+    /// A small chunk of these bytes. With an allocation of its own, and another one when it is first shared with a reader, a
+    /// byte would cost several times what else is done with it.
+    fn share(&mut self, bytes: &[u8]) -> Bytes {
+        if self.room.capacity() < bytes.len() {
+            let size = (SHARED * bytes.len()).clamp(LEAST_SHARED, MOST_SHARED);
+            self.room = BytesMut::with_capacity(size);
+        }
+        self.room.extend_from_slice(bytes);
+        self.room.split().freeze()
+    }
+
+    fn find(&self, at: u64) -> Option<&Chunk> {
+        // The newest chunk is where almost every reader is.
+        match self.chunks.back() {
+            Some(newest) if newest.at <= at => Some(newest),
+            _ => {
+                let after = self.chunks.partition_point(|chunk| chunk.at <= at);
+                self.chunks.get(after.checked_sub(1)?)
+            }
+        }
+    }
+
+    fn trim(&mut self, keep_from: u64) {
         while let Some(front) = self.chunks.front_mut() {
             if front.at >= keep_from {
-                break;
+                return;
             }
             let excess = keep_from - front.at;
             if excess < front.bytes.len() as u64 {
                 front.bytes.advance(excess as usize);
                 front.at = keep_from;
-                break;
+                return;
             }
             self.chunks.pop_front();
+            // A history shorter than a run of small chunks may have forgotten a part of the run.
+            self.fresh = self.fresh.min(self.chunks.len());
+            self.small = self.small.min(self.chunks.len());
         }
-        // A history shorter than a run of small chunks may have forgotten a part of the run.
-        self.fresh = self.fresh.min(self.chunks.len().saturating_sub(1));
-        self.small = self.small.min(self.chunks.len().saturating_sub(1));
     }
 
-    fn merge_small(&mut self, len: usize) {
-        self.fresh += 1;
-        self.small += 1;
-        self.small_bytes += len;
-        if self.small_bytes >= SMALL {
-            self.merge_tail(self.small);
+    fn merge(&mut self) {
+        if self.small_bytes >= MERGED {
             self.end_small_run();
         } else if self.fresh >= FRESH {
             self.merge_tail(self.fresh);
@@ -148,15 +179,19 @@ impl History {
     }
 
     fn end_small_run(&mut self) {
+        if self.small > 1 {
+            self.merge_tail(self.small);
+        }
         (self.fresh, self.small, self.small_bytes) = (0, 0, 0);
     }
 
     fn merge_tail(&mut self, count: usize) {
         let first = self.chunks.len() - count;
-        let Some(at) = self.chunks.get(first).map(|chunk| chunk.at) else {
+        let (Some(oldest), Some(newest)) = (self.chunks.get(first), self.chunks.back()) else {
             return;
         };
-        let mut merged = BytesMut::with_capacity((self.end - at) as usize);
+        let (at, end) = (oldest.at, newest.at + newest.bytes.len() as u64);
+        let mut merged = BytesMut::with_capacity((end - at) as usize);
         for chunk in self.chunks.drain(first..) {
             merged.extend_from_slice(&chunk.bytes);
         }
@@ -196,7 +231,7 @@ mod tests {
                 .chain([1; 200])
                 .chain([70; 130])
             {
-                history.push(pattern(end..end + size).into());
+                history.push(&pattern(end..end + size));
                 end += size;
                 let start = end.saturating_sub(limit as u64);
                 assert_eq!((history.start(), history.end()), (start, end));
@@ -221,29 +256,44 @@ mod tests {
         let mut history = History::new(1 << 20);
         let mut most = 0;
         for _ in 0..100_000 {
-            history.push(Bytes::from_static(b"x"));
-            most = most.max(history.chunks.len());
+            history.push(b"x");
+            most = most.max(history.kept.as_ref().unwrap().chunks.len());
         }
         assert!(
-            history.chunks.len() <= 100_000 / SMALL + 2 * FRESH,
+            history.kept.as_ref().unwrap().chunks.len() <= 100_000 / MERGED + 2 * FRESH,
             "{} chunks",
-            history.chunks.len()
+            history.kept.as_ref().unwrap().chunks.len()
         );
         assert!(
-            most <= 100_000 / SMALL + 2 * FRESH,
+            most <= 100_000 / MERGED + 2 * FRESH,
             "{most} chunks at worst"
         );
     }
 
     #[test]
+    fn what_a_small_chunk_keeps_in_memory_is_in_proportion_to_it() {
+        for (size, most) in [(1, LEAST_SHARED), (100, 800), (1000, MOST_SHARED)] {
+            let mut history = History::new(1 << 20);
+            history.push(&vec![1; size]);
+            let room = history.kept.as_ref().unwrap().room.capacity();
+            assert_eq!(size + room, most);
+            let first = history.read(0, size);
+            history.push(&vec![1; size]);
+            let second = history.read(size as u64, size);
+            assert_eq!(first.as_ptr_range().end, second.as_ptr(), "they share it");
+        }
+    }
+
+    #[test]
     fn large_chunks_are_shared_and_not_copied() {
         let mut history = History::new(1 << 20);
-        let chunk = Bytes::from(vec![7; 8192]);
-        history.push(chunk.clone());
-        assert_eq!(history.read(0, usize::MAX).as_ptr(), chunk.as_ptr());
+        history.push(&[7; 4095]);
+        let chunk = history.read(0, usize::MAX);
+        assert_eq!(chunk.len(), 4095);
+        history.push(&[7; 4095]);
         assert_eq!(history.read(100, 50).as_ptr(), chunk[100..].as_ptr());
         for _ in 0..1000 {
-            history.push(Bytes::from_static(&[8; 50]));
+            history.push(&[8; 50]);
         }
         assert_eq!(
             history.read(0, usize::MAX).as_ptr(),
@@ -252,10 +302,12 @@ mod tests {
         );
         assert!(
             history
+                .kept
+                .unwrap()
                 .chunks
                 .iter()
                 .skip(1)
-                .all(|chunk| chunk.bytes.len() < 2 * SMALL)
+                .all(|chunk| chunk.bytes.len() < 2 * MERGED)
         );
     }
 }

@@ -17,7 +17,7 @@ use self::standoff::Standoff;
 use crate::arbiter::Arbiter;
 use crate::ask::Asks;
 use crate::bundle::Bundle;
-use crate::client::{Client, Closing, News, Wakes};
+use crate::client::{Client, Closing, News, Wakes, Writes};
 use crate::history::History;
 use crate::journal::{Happening, Journal};
 use crate::line_hold::LineHolds;
@@ -27,7 +27,7 @@ use crate::slots::Slots;
 use crate::time::earlier;
 use crate::transmit::{Pacing, Turn, WriteQueue};
 use crate::typing::Typing;
-use crate::writer::Writers;
+use crate::writer::{WriterId, Writers};
 use crate::{
     Action, ActionDone, Ask, AskId, AskOutcome, Attach, Attached, ClientId, Control, ControlId,
     Counters, DeviceState, Epoch, HubInfo, Notice, Offset, OnLag, OnLoss, Profile, ReceiveErrors,
@@ -105,12 +105,9 @@ pub struct Hub {
     next_turn: Turn,
 }
 
-/// Bytes given out to be written.
+/// Bytes given out to be written: the first of what their source has.
 #[derive(Debug)]
 struct Offered {
-    /// All that could be written if there were no pacing.
-    bytes: Bytes,
-    /// How many of them were given out.
     count: usize,
     source: Source,
 }
@@ -305,13 +302,13 @@ impl Hub {
     }
 
     /// The UART delivered bytes.
-    pub fn handle_uart_data(&mut self, now: Instant, bytes: Bytes) {
+    pub fn handle_uart_data(&mut self, now: Instant, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         let end_before = self.history.end();
-        self.asks.handle_data(now, &bytes);
-        self.sequencer.handle_data(now, &bytes);
+        self.asks.handle_data(now, bytes);
+        self.sequencer.handle_data(now, bytes);
         self.typing.handle_data(now);
         self.journal.arrived(now, end_before);
         let tells = self.bundle.arrived(now, bytes.len(), self.history.limit());
@@ -347,7 +344,6 @@ impl Hub {
     /// between.
     pub fn handle_transmitted(&mut self, now: Instant, count: usize) {
         let Some(Offered {
-            bytes,
             count: most,
             source,
         }) = self.offered.take()
@@ -355,28 +351,37 @@ impl Hub {
             return;
         };
         let count = count.min(most);
-        if count == 0 {
+        let bytes = match source {
+            Source::Sequence => self.sequencer.transmit(),
+            Source::Ask => self.asks.transmit(),
+            Source::Write => self.writes.front(),
+        };
+        let (Some(bytes), Some(last)) = (bytes, count.checked_sub(1)) else {
             return;
-        }
-        let counters = self.counters_mut();
+        };
+        let last = bytes[last];
+        let counters = self.counters.get_or_insert_default();
         let from = counters.bytes_written;
         counters.bytes_written += count as u64;
-        self.note(now, || Happening::Sent {
-            from,
-            bytes: bytes.slice(..count),
-        });
-        self.pacing.taken(now, &bytes, count);
+        self.journal
+            .happened(now, self.history.end(), || Happening::Sent {
+                from,
+                bytes: Bytes::copy_from_slice(&bytes[..count]),
+            });
+        self.pacing.taken(now, bytes, count);
         match source {
             Source::Ask => self.asks.transmitted(now, count),
             Source::Sequence => self.sequencer.transmitted(now, count),
             Source::Write => {
                 if let Some(writer) = self.writes.taken(&mut self.writers, count) {
                     if self.writers.owners(writer).next().is_some() {
-                        self.typing.typed(now, writer, &bytes[..count]);
+                        self.typing.typed(now, writer, last);
                     }
                     self.tell_writer(writer);
                 }
-                self.tell_room();
+                if self.wakes.is_room_wanted() {
+                    self.tell_room();
+                }
             }
         }
         self.asks.unstuck(now);
@@ -426,7 +431,8 @@ impl Hub {
         let busy = |id| {
             let writes = clients
                 .get(id)
-                .is_some_and(|client| writers.has_queued(client.writer));
+                .and_then(|client| client.writer)
+                .is_some_and(|writer| writers.has_queued(writer));
             writes || asks.has(id) || sequencer.has(id)
         };
         if self.arbiter.handle_timeout(now, busy) {
@@ -504,7 +510,7 @@ impl Hub {
         let id = self.clients.insert(|id| {
             let own;
             (own, split_off) = self.writers.attach(id, writer.as_deref(), access);
-            write_offset = self.writers.write_offset(own);
+            write_offset = own.map_or(0, |own| self.writers.write_offset(own));
             let mut client = Client::new(label, access, reader, own);
             client.news = News {
                 state: true,
@@ -519,8 +525,9 @@ impl Hub {
         if let Some((displaced_id, own)) = split_off
             && let Some(displaced) = self.clients.get_mut(displaced_id)
         {
-            displaced.writer = own;
+            displaced.writer = Some(own);
             displaced.taken_over = true;
+            displaced.writes = Writes::Moved;
             // While the port shuts down, that may have been the last thing it was owed.
             self.wakes.news(displaced_id, &mut displaced.wake);
             if self.arbiter.hand_over(now, displaced_id, id) {
@@ -551,9 +558,13 @@ impl Hub {
         if let Some(left) = self.clients.remove(client) {
             self.error_watchers -= usize::from(left.watches_errors);
             let held = self.is_held();
-            self.typing.left(left.writer);
+            if let Some(writer) = left.writer {
+                self.typing.left(writer);
+            }
             self.unstick_after(held, now);
-            self.writers.detach(left.writer);
+            if let Some(writer) = left.writer {
+                self.writers.detach(writer);
+            }
         }
         self.wakes.forget(client);
         self.give_line_back(client);
@@ -580,12 +591,26 @@ impl Hub {
         }
     }
 
+    /// Whether this client is told what the UART has taken of its writes ([`Notice::Written`]). At first it is, and again once
+    /// some of them were lost, which it is told in any case, and first.
+    pub fn watch_writes(&mut self, client: ClientId, on: bool) {
+        if on {
+            self.tell_clients([client]);
+        } else if let Some(client) = self.clients.get_mut(client)
+            && client
+                .writer
+                .is_none_or(|writer| self.writers.untold_losses(writer) == 0)
+        {
+            client.writes = Writes::Unwatched;
+        }
+    }
+
     /// Queues bytes to the UART. All of them or none; never more than [`Hub::write_room`].
     /// On an exclusive port without a holder this takes the lease.
     ///
     /// # Errors
     /// The reason as a [`Refusal`]; nothing was queued then.
-    pub fn write(&mut self, now: Instant, client: ClientId, bytes: Bytes) -> Result<(), Refusal> {
+    pub fn write(&mut self, now: Instant, client: ClientId, bytes: &[u8]) -> Result<(), Refusal> {
         let writer = self.may(client, Right::Write)?;
         if self.accepting(client)?.taken_over {
             return Err(Refusal::TakenOver);
@@ -605,9 +630,18 @@ impl Hub {
         }
         if len > 0 {
             let turn = self.new_turn();
+            let writer = writer.unwrap_or_else(|| self.begin_writing(client));
             self.writes.push(turn, &mut self.writers, writer, bytes);
         }
         Ok(())
+    }
+
+    fn begin_writing(&mut self, client: ClientId) -> WriterId {
+        let writer = self.writers.begin(client);
+        if let Some(client) = self.clients.get_mut(client) {
+            client.writer = Some(writer);
+        }
+        writer
     }
 
     /// Queues an ask. It ends in exactly one [`Notice::AskDone`], also when it is refused at once. Only a client that was
@@ -689,9 +723,7 @@ impl Hub {
     /// The next thing to tell this client; data in pieces of at most `limit` bytes, or with 0 everything but data and gaps.
     /// `None`: nothing now, it will be woken.
     pub fn poll_notice(&mut self, now: Instant, id: ClientId, limit: usize) -> Option<Notice> {
-        let wake = &mut self.clients.get_mut(id)?.wake;
-        if wake.is_told() {
-            wake.nothing_left();
+        if self.finds_nothing(id) {
             return None;
         }
         let notice = self.next_notice(now, id, limit);
@@ -701,6 +733,12 @@ impl Hub {
             client.wake.nothing_left();
         }
         notice
+    }
+
+    /// Whether this client was told everything with its last notice. If so, it has asked for the next and found none.
+    pub fn finds_nothing(&mut self, client: ClientId) -> bool {
+        let client = self.clients.get_mut(client);
+        client.is_some_and(|client| client.wake.finds_nothing())
     }
 
     /// Whether [`Hub::poll_wake`] or [`Hub::take_log_news`] may have something to say.
@@ -723,10 +761,23 @@ impl Hub {
         None
     }
 
+    /// Whether [`Hub::poll_action`] may give anything.
+    pub fn may_act(&self) -> bool {
+        !self.sequencer.is_at_rest()
+    }
+
+    /// Whether [`Hub::poll_transmit`] may give anything.
+    pub fn may_transmit(&self) -> bool {
+        self.writes.len() > 0
+            || !self.asks.is_at_rest()
+            || !self.sequencer.is_at_rest()
+            || self.standoff.is_some()
+    }
+
     /// What the port's task should do to the device now. Each must be answered by [`Hub::handle_action_done`] before the
     /// next is given.
     pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
-        if self.sequencer.is_at_rest() || !self.is_present() {
+        if !self.may_act() || !self.is_present() {
             return None;
         }
         let held = self.is_held();
@@ -740,75 +791,61 @@ impl Hub {
         next.map(|(action, _)| action)
     }
 
-    /// Bytes to give to the UART now (a cheap clone of what is queued). They are good until the hub is told anything else,
+    /// Bytes to give to the UART now. They are good until the hub is told anything else,
     /// so ask again before each attempt to write, and after [`Hub::handle_transmitted`].
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<&[u8]> {
         self.offered = None;
-        let is_idle =
-            self.writes.len() == 0 && self.asks.is_at_rest() && self.sequencer.is_at_rest();
-        if is_idle && self.standoff.is_none() {
+        if !self.may_transmit() || !self.is_present() || !self.pacing.is_ready(now) {
             return None;
         }
-        if !self.is_present() || !self.pacing.is_ready(now) {
+        let is_sequence = self.sequencer.transmit().is_some();
+        if !is_sequence && !self.may_begin(now) {
             return None;
-        }
-        let sent = self.sequencer.transmit();
-        if sent.is_none() && self.sequencer.holds_transmit() {
-            return None;
-        }
-        if sent.is_none() && self.paused && self.command_is_next() {
-            // What lies unread in the UART would be taken for its reply.
-            return None;
-        }
-        if sent.is_none() && self.is_free() {
-            if self.sequencer.wants_turn() {
-                return None;
-            }
-            if self.asks.next().is_some() && !self.typing.holds(now) {
-                self.start_ask(now);
-            }
         }
         self.watch_standoff(now);
-        let (bytes, source) = if let Some(bytes) = sent {
-            (bytes, Source::Sequence)
+        let (bytes, source) = if is_sequence {
+            (self.sequencer.transmit()?, Source::Sequence)
         } else if self.asks.is_running() {
-            (self.asks.transmit(self.history.end())?, Source::Ask)
+            self.asks.handle_offered(self.history.end());
+            (self.asks.transmit()?, Source::Ask)
         } else {
-            (self.writes.front()?.clone(), Source::Write)
+            (self.writes.front()?, Source::Write)
         };
-        let count = self.pacing.portion(&bytes);
-        let given = if count == bytes.len() {
-            bytes.clone()
-        } else {
-            bytes.slice(..count)
-        };
-        self.offered = Some(Offered {
-            bytes,
-            count,
-            source,
-        });
-        Some(given)
+        let count = self.pacing.portion(bytes);
+        self.offered = Some(Offered { count, source });
+        Some(&bytes[..count])
     }
 
     /// When [`Hub::handle_timeout`] should be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut next = None;
+        // Asked with every byte; most ports wait for nothing.
+        if self.asks.is_at_rest()
+            && self.sequencer.poll_timeout().is_none()
+            && self.pacing.poll_timeout().is_none()
+            && !self.bundle.waits()
+            && self.standoff.is_none()
+            && self.arbiter.holder().is_none()
+            && !self.paused
+        {
+            return None;
+        }
+        self.next_timeout()
+    }
+
+    #[cold]
+    fn next_timeout(&self) -> Option<Instant> {
+        let mut next = self.sequencer.poll_timeout();
         if !self.asks.is_at_rest() {
-            next = self.asks.poll_timeout(self.is_held());
+            next = earlier(next, self.asks.poll_timeout(self.is_held()));
+            // Whose line is abandoned when is of interest to asks only.
+            if self.asks.waiting() > 0 {
+                next = earlier(next, self.typing.poll_timeout());
+            }
         }
-        // Whose line is abandoned when is of interest to asks only.
-        let asks_wait = self.asks.waiting() > 0;
-        let typing = asks_wait.then(|| self.typing.poll_timeout()).flatten();
-        for other in [
-            self.sequencer.poll_timeout(),
-            self.pacing.poll_timeout(),
-            self.bundle.poll_timeout(),
-            typing,
-            self.standoff_timeout(),
-            self.arbiter.poll_timeout(),
-        ] {
-            next = earlier(next, other);
-        }
+        next = earlier(next, self.pacing.poll_timeout());
+        next = earlier(next, self.bundle.poll_timeout());
+        next = earlier(next, self.standoff_timeout());
+        next = earlier(next, self.arbiter.poll_timeout());
         if self.paused {
             for reader in self
                 .clients
@@ -822,6 +859,26 @@ impl Hub {
     }
 
     // --- what is written
+
+    /// Whether asks and writes may be written now. Begins the next ask if it is its turn.
+    fn may_begin(&mut self, now: Instant) -> bool {
+        if self.sequencer.holds_transmit() {
+            return false;
+        }
+        if self.paused && self.command_is_next() {
+            // What lies unread in the UART would be taken for its reply.
+            return false;
+        }
+        if self.is_free() {
+            if self.sequencer.wants_turn() {
+                return false;
+            }
+            if self.asks.next().is_some() && !self.typing.holds(now) {
+                self.start_ask(now);
+            }
+        }
+        true
+    }
 
     /// Whether the first byte of a command is the next to be written.
     fn command_is_next(&self) -> bool {

@@ -36,8 +36,8 @@ pub(crate) fn read_size(history_limit: usize) -> usize {
 pub(crate) struct Reader {
     /// The offset of the next byte it will be given.
     next: u64,
-    /// A gap it has to be told before that byte.
-    gap: Option<Gap>,
+    /// A gap it has to be told before that byte. Few readers begin with one.
+    gap: Option<Box<Gap>>,
     on_lag: OnLag,
     /// Whether it chose that itself, whatever the port's setting is.
     chose_on_lag: bool,
@@ -96,19 +96,19 @@ impl Reader {
             ReadFrom::Last(count) => (end.saturating_sub(count).max(oldest), None),
             ReadFrom::At { epoch: other, .. } if other != epoch => (
                 oldest,
-                Some(Gap {
+                Some(Box::new(Gap {
                     from: 0,
                     to: oldest,
                     why: GapWhy::NewEpoch,
-                }),
+                })),
             ),
             ReadFrom::At { offset, .. } if offset.0 < oldest => (
                 oldest,
-                Some(Gap {
+                Some(Box::new(Gap {
                     from: offset.0,
                     to: oldest,
                     why: GapWhy::Expired,
-                }),
+                })),
             ),
             ReadFrom::At { offset, .. } => (offset.0.min(end), None),
         };
@@ -125,12 +125,12 @@ impl Reader {
 
     /// The offset of the first byte it will be given or told as a gap.
     pub(crate) fn first(&self) -> Offset {
-        Offset(self.gap.map_or(self.next, |gap| gap.from))
+        Offset(self.gap.as_ref().map_or(self.next, |gap| gap.from))
     }
 
     /// Why a reader cannot even begin: it starts with a gap that its protocol cannot carry.
     pub(crate) fn refuses_to_start(&self) -> Option<CloseReason> {
-        let gap = self.gap.filter(|_| !self.can_carry_gap)?;
+        let gap = self.gap.as_ref().filter(|_| !self.can_carry_gap)?;
         Some(CloseReason::Lagged {
             from: Offset(gap.from),
             to: Offset(gap.to),
@@ -224,7 +224,8 @@ impl Reader {
 
     /// The next bytes, at most `limit`, or the gap before them.
     pub(crate) fn take(&mut self, now: Instant, history: &History, limit: usize) -> Option<Taken> {
-        if let Some(Gap { from, to, why }) = self.gap.take() {
+        if let Some(gap) = self.gap.take() {
+            let Gap { from, to, why } = *gap;
             return Some(Taken::Gap {
                 from: Offset(from),
                 to: Offset(to),

@@ -346,10 +346,10 @@ impl Sequencer {
     }
 
     /// What the sequence at work has to write.
-    pub(crate) fn transmit(&self) -> Option<Bytes> {
+    pub(crate) fn transmit(&self) -> Option<&[u8]> {
         let operation = self.queue.front()?;
         match operation.steps.front()? {
-            (_, Todo::Send(bytes)) if operation.due.is_some() => Some(bytes.clone()),
+            (_, Todo::Send(bytes)) if operation.due.is_some() => Some(bytes),
             _ => None,
         }
     }

@@ -4,8 +4,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
-
 use crate::ClientId;
 use crate::time::after;
 use crate::writer::{WriterId, Writers};
@@ -19,37 +17,48 @@ const WRITES: usize = 4096;
 /// Consecutive small writes of one writer are merged up to this size.
 const MERGE: usize = 512;
 
+/// So much memory is kept when nothing waits any more, for the next write.
+const KEPT: usize = 1024;
+
 /// The plain writes of all clients, first come, first served.
 #[derive(Debug)]
 pub(crate) struct WriteQueue {
-    writes: VecDeque<Write>,
-    bytes: usize,
+    /// `None`: nothing was ever written.
+    queued: Option<Box<Queued>>,
     limit: usize,
     /// Whether the UART has taken a part of the first write.
     begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    writes: VecDeque<Write>,
+    /// The bytes of all of them, one after the other, behind so many that have left.
+    bytes: Vec<u8>,
+    left: usize,
 }
 
 #[derive(Debug)]
 struct Write {
     turn: Turn,
     writer: WriterId,
-    /// The write offset of the first byte left.
+    /// The write offset of the first byte that waits.
     from: u64,
-    bytes: Bytes,
+    /// How many bytes wait. Not 0.
+    len: usize,
 }
 
 impl WriteQueue {
     pub(crate) fn new(limit: usize) -> WriteQueue {
         WriteQueue {
-            writes: VecDeque::new(),
-            bytes: 0,
+            queued: None,
             limit,
             begun: false,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes
+        self.queued.as_ref().map_or(0, |queued| queued.len())
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -62,10 +71,10 @@ impl WriteQueue {
     }
 
     pub(crate) fn room(&self) -> usize {
-        if self.writes.len() >= WRITES {
-            0
-        } else {
-            self.limit.saturating_sub(self.bytes)
+        match &self.queued {
+            Some(queued) if queued.writes.len() >= WRITES => 0,
+            Some(queued) => self.limit.saturating_sub(queued.len()),
+            None => self.limit,
         }
     }
 
@@ -74,17 +83,20 @@ impl WriteQueue {
         self.begun
     }
 
-    pub(crate) fn front(&self) -> Option<&Bytes> {
-        self.writes.front().map(|write| &write.bytes)
+    /// What waits of the first write.
+    pub(crate) fn front(&self) -> Option<&[u8]> {
+        let queued = self.queued.as_ref()?;
+        let write = queued.writes.front()?;
+        queued.bytes.get(queued.left..queued.left + write.len)
     }
 
     /// Whose the first write is.
     pub(crate) fn front_writer(&self) -> Option<WriterId> {
-        self.writes.front().map(|write| write.writer)
+        Some(self.queued.as_ref()?.writes.front()?.writer)
     }
 
     pub(crate) fn front_turn(&self) -> Option<Turn> {
-        self.writes.front().map(|write| write.turn)
+        Some(self.queued.as_ref()?.writes.front()?.turn)
     }
 
     /// Queues a write (not empty, not larger than the room).
@@ -93,44 +105,44 @@ impl WriteQueue {
         turn: Turn,
         writers: &mut Writers,
         writer: WriterId,
-        bytes: Bytes,
+        bytes: &[u8],
     ) {
         let from = writers.accept(writer, bytes.len());
-        self.bytes += bytes.len();
-        if let Some(last) = self.writes.back_mut()
+        let queued = self.queued.get_or_insert_default();
+        queued.arrive(bytes);
+        if let Some(last) = queued.writes.back_mut()
             && last.writer == writer
             && last.turn + 1 == turn
-            && last.bytes.len() + bytes.len() <= MERGE
+            && last.len + bytes.len() <= MERGE
         {
-            let mut merged = BytesMut::from(std::mem::take(&mut last.bytes));
-            merged.extend_from_slice(&bytes);
-            last.bytes = merged.freeze();
+            last.len += bytes.len();
             last.turn = turn;
             writers.merged(writer);
             return;
         }
-        self.writes.push_back(Write {
+        queued.writes.push_back(Write {
             turn,
             writer,
             from,
-            bytes,
+            len: bytes.len(),
         });
     }
 
     /// The UART took this many bytes of the first write. Says whose they were.
     pub(crate) fn taken(&mut self, writers: &mut Writers, count: usize) -> Option<WriterId> {
-        let front = self.writes.front_mut()?;
-        let count = count.min(front.bytes.len());
-        front.bytes.advance(count);
+        let queued = self.queued.as_mut()?;
+        let front = queued.writes.front_mut()?;
+        let count = count.min(front.len);
+        front.len -= count;
         front.from += count as u64;
-        self.bytes -= count;
         let writer = front.writer;
-        let whole = front.bytes.is_empty();
+        let whole = front.len == 0;
         writers.taken(writer, front.from, whole);
         self.begun = !whole && (self.begun || count > 0);
         if whole {
-            self.writes.pop_front();
+            queued.writes.pop_front();
         }
+        queued.leave(count);
         Some(writer)
     }
 
@@ -142,20 +154,50 @@ impl WriteQueue {
         reason: &str,
     ) -> (u64, BTreeSet<ClientId>) {
         let mut losers = BTreeSet::new();
-        let before = self.bytes;
-        while let Some(write) = self.writes.pop_front_if(|write| write.turn < turn) {
+        let Some(queued) = &mut self.queued else {
+            return (0, losers);
+        };
+        let before = queued.len();
+        while let Some(write) = queued.writes.pop_front_if(|write| write.turn < turn) {
             self.begun = false;
-            self.bytes -= write.bytes.len();
+            queued.leave(write.len);
             // Before it is lost: whoever had the name earlier is forgotten once its own bytes are settled.
             losers.extend(writers.owners(write.writer));
             writers.lost(
                 write.writer,
                 write.from,
-                write.from + write.bytes.len() as u64,
+                write.from + write.len as u64,
                 reason,
             );
         }
-        ((before - self.bytes) as u64, losers)
+        ((before - queued.len()) as u64, losers)
+    }
+}
+
+impl Queued {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.left
+    }
+
+    /// These bytes wait behind all others.
+    fn arrive(&mut self, bytes: &[u8]) {
+        if self.left > self.len() && self.bytes.len() + bytes.len() > self.bytes.capacity() {
+            self.bytes.drain(..self.left);
+            self.left = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The first bytes wait no more.
+    fn leave(&mut self, count: usize) {
+        self.left += count;
+        if self.left == self.bytes.len() {
+            self.left = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > KEPT {
+                self.bytes = Vec::new();
+            }
+        }
     }
 }
 
@@ -199,7 +241,7 @@ impl Pacing {
     }
 
     /// How much of `bytes` may go out in one go.
-    pub(crate) fn portion(&self, bytes: &Bytes) -> usize {
+    pub(crate) fn portion(&self, bytes: &[u8]) -> usize {
         let Some(pace) = &self.pace else {
             return bytes.len();
         };
@@ -215,7 +257,7 @@ impl Pacing {
     }
 
     /// The UART took the first `count` of `bytes`.
-    pub(crate) fn taken(&mut self, now: Instant, bytes: &Bytes, count: usize) {
+    pub(crate) fn taken(&mut self, now: Instant, bytes: &[u8], count: usize) {
         let (Some(pace), Some(last)) = (&self.pace, count.checked_sub(1)) else {
             return;
         };
@@ -253,11 +295,10 @@ fn ends_line(bytes: &[u8], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Access;
 
     fn drain(queue: &mut WriteQueue, writers: &mut Writers, step: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        while let Some(bytes) = queue.front().cloned() {
+        while let Some(bytes) = queue.front() {
             let count = step.min(bytes.len());
             out.extend_from_slice(&bytes[..count]);
             queue.taken(writers, count);
@@ -269,16 +310,13 @@ mod tests {
     fn writes_leave_in_order_and_whole() {
         for step in [1, 2, 100] {
             let mut writers = Writers::default();
-            let (a, b) = (
-                writers.attach(ClientId(1), None, Access::Write).0,
-                writers.attach(ClientId(1), None, Access::Write).0,
-            );
+            let (a, b) = (writers.begin(ClientId(1)), writers.begin(ClientId(1)));
             let mut queue = WriteQueue::new(100);
             for (turn, (writer, text)) in [(a, "one "), (b, "two "), (b, "three "), (a, "four ")]
                 .into_iter()
                 .enumerate()
             {
-                queue.push(turn as Turn, &mut writers, writer, text.into());
+                queue.push(turn as Turn, &mut writers, writer, text.as_bytes());
             }
             assert_eq!(queue.room(), 100 - 19);
             assert_eq!(
@@ -300,36 +338,50 @@ mod tests {
     #[test]
     fn single_bytes_of_one_writer_are_merged_and_those_of_many_are_bounded() {
         let mut writers = Writers::default();
-        let (a, b) = (
-            writers.attach(ClientId(1), None, Access::Write).0,
-            writers.attach(ClientId(1), None, Access::Write).0,
-        );
+        let (a, b) = (writers.begin(ClientId(1)), writers.begin(ClientId(1)));
         let mut queue = WriteQueue::new(1 << 20);
         for turn in 0..10_000 {
-            queue.push(turn, &mut writers, a, Bytes::from_static(b"x"));
+            queue.push(turn, &mut writers, a, b"x");
         }
-        assert!(queue.writes.len() <= 10_000 / MERGE + 1);
+        assert!(queue.queued.as_ref().unwrap().writes.len() <= 10_000 / MERGE + 1);
         let mut turn = 10_000;
         while queue.room() > 0 {
-            queue.push(
-                turn,
-                &mut writers,
-                if turn % 2 == 0 { a } else { b },
-                Bytes::from_static(b"x"),
-            );
+            queue.push(turn, &mut writers, if turn % 2 == 0 { a } else { b }, b"x");
             turn += 1;
         }
-        assert_eq!(queue.writes.len(), WRITES);
+        assert_eq!(queue.queued.as_ref().unwrap().writes.len(), WRITES);
+    }
+
+    #[test]
+    fn a_queue_takes_memory_for_what_waits_and_gives_it_back() {
+        let mut writers = Writers::default();
+        let a = writers.begin(ClientId(1));
+        let mut queue = WriteQueue::new(10_000);
+        let mut expected = Vec::new();
+        let mut heard = Vec::new();
+        for turn in 0..1000u64 {
+            let bytes = vec![turn as u8; queue.room().min(3000)];
+            expected.extend_from_slice(&bytes);
+            queue.push(turn, &mut writers, a, &bytes);
+            let front = queue.front().unwrap();
+            let count = front.len().min(2000);
+            heard.extend_from_slice(&front[..count]);
+            queue.taken(&mut writers, count);
+            assert!(queue.queued.as_ref().unwrap().bytes.capacity() <= 4 * 10_000);
+        }
+        heard.extend(drain(&mut queue, &mut writers, 9999));
+        assert_eq!(heard, expected);
+        assert_eq!(queue.queued.unwrap().bytes.capacity(), 0);
     }
 
     #[test]
     fn what_came_after_a_purge_is_not_purged() {
         let mut writers = Writers::default();
-        let a = writers.attach(ClientId(1), None, Access::Write).0;
+        let a = writers.begin(ClientId(1));
         let mut queue = WriteQueue::new(100);
-        queue.push(0, &mut writers, a, "old".into());
+        queue.push(0, &mut writers, a, b"old");
         queue.taken(&mut writers, 1);
-        queue.push(2, &mut writers, a, "new".into());
+        queue.push(2, &mut writers, a, b"new");
         assert_eq!(
             queue.lose_before(1, &mut writers, "purged"),
             (2, [ClientId(1)].into())
@@ -358,15 +410,15 @@ mod tests {
     fn pacing_by_byte_and_by_line() {
         let now = Instant::now();
         let ms = Duration::from_millis;
-        let text = Bytes::from_static(b"ab\r\ncd\refg");
+        let text = b"ab\r\ncd\refg";
         let line = Pacing::new(ms(0), ms(50));
-        assert_eq!(line.portion(&text), 4, "CR LF is one end of line");
-        assert_eq!(line.portion(&text.slice(4..)), 3);
-        assert_eq!(line.portion(&text.slice(7..)), 3);
+        assert_eq!(line.portion(text), 4, "CR LF is one end of line");
+        assert_eq!(line.portion(&text[4..]), 3);
+        assert_eq!(line.portion(&text[7..]), 3);
         let mut both = Pacing::new(ms(1), ms(50));
-        assert_eq!(both.portion(&text), 1);
+        assert_eq!(both.portion(text), 1);
         for (at, wait) in [(0, 1), (2, 1), (3, 50), (6, 50)] {
-            both.taken(now, &text.slice(at..), 1);
+            both.taken(now, &text[at..], 1);
             assert_eq!(both.poll_timeout(), Some(now + ms(wait)), "after byte {at}");
         }
         assert!(!both.is_ready(now + ms(49)));

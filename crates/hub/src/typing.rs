@@ -41,16 +41,15 @@ impl Typing {
         }
     }
 
-    /// The UART took these bytes of a writer that is still there.
-    pub(crate) fn typed(&mut self, now: Instant, writer: WriterId, bytes: &[u8]) {
-        match bytes.last() {
-            None => {}
-            Some(_) if self.hold.is_zero() => {}
-            Some(b'\r' | b'\n' | 0x03 | 0x04 | 0x15) => {
+    /// The UART took bytes of a writer that is still there, this one at last.
+    pub(crate) fn typed(&mut self, now: Instant, writer: WriterId, last: u8) {
+        match last {
+            _ if self.hold.is_zero() => {}
+            b'\r' | b'\n' | 0x03 | 0x04 | 0x15 => {
                 self.lines.remove(&writer);
                 self.answer = Some((after(now, QUIET), after(now, ANSWER)));
             }
-            Some(_) => {
+            _ => {
                 self.lines.insert(writer, now);
             }
         }

@@ -5,8 +5,11 @@
 //! is told what became of the bytes it does not know about, the newest losses again too. The name belongs to its newest client; an older one that is
 //! still attached writes no more (its bytes under way are those that the newer one sends again), and is told too what
 //! becomes of the bytes it wrote under the name.
+//!
+//! Who has no name has a record from its first byte on: most clients only read.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use crate::queue::Queue;
 use crate::slots::{Identity, Slots};
@@ -24,15 +27,15 @@ const NAME_LEN: usize = 160;
 
 /// One record here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WriterId(u64);
+pub(crate) struct WriterId(NonZeroU64);
 
 impl Identity for WriterId {
     fn new(number: u64) -> WriterId {
-        WriterId(number)
+        WriterId(NonZeroU64::new(number).expect("no number is 0"))
     }
 
     fn number(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -74,14 +77,14 @@ struct Lost {
 }
 
 impl Writers {
-    /// A client attaches, perhaps under a name. Says its record. If another client had the name, that one goes on at the
-    /// same offset with a record of its own, which is said too.
+    /// A client attaches, perhaps under a name. Says its record; `None`: it has no name. If another client had the name, that
+    /// one goes on at the same offset with a record of its own, which is said too.
     pub(crate) fn attach(
         &mut self,
         client: ClientId,
         name: Option<&str>,
         access: Access,
-    ) -> (WriterId, Option<(ClientId, WriterId)>) {
+    ) -> (Option<WriterId>, Option<(ClientId, WriterId)>) {
         // Someone who may not write has no use for a name, and must not take somebody else's.
         let name =
             name.filter(|name| access >= Access::Write && (1..=NAME_LEN).contains(&name.len()));
@@ -115,18 +118,26 @@ impl Writers {
                     record.earlier = earlier.into();
                 }
             }
-            return (id, split_off);
+            return (Some(id), split_off);
         }
-        let name = name.map(Box::<str>::from);
-        let id = self.records.insert(|_| Writer {
-            name: name.clone(),
+        let id = name.map(|name| {
+            let id = self.records.insert(|_| Writer {
+                name: Some(name.into()),
+                owner: Some(client),
+                ..Writer::default()
+            });
+            self.names.insert(name.into(), id);
+            id
+        });
+        (id, None)
+    }
+
+    /// A client without a name writes for the first time.
+    pub(crate) fn begin(&mut self, client: ClientId) -> WriterId {
+        self.records.insert(|_| Writer {
             owner: Some(client),
             ..Writer::default()
-        });
-        if let Some(name) = name {
-            self.names.insert(name, id);
-        }
-        (id, None)
+        })
     }
 
     /// The record's client left.
@@ -246,6 +257,13 @@ impl Writers {
     /// The bytes up to this write offset are settled: of a record, and of those of its earlier clients that they concern,
     /// each with the write offset below which they do.
     fn each_concerned(&mut self, id: WriterId, up_to: u64, mut tell: impl FnMut(&mut Writer, u64)) {
+        let Some(record) = self.records.get_mut(id) else {
+            return;
+        };
+        if record.earlier.is_empty() {
+            record.settled = record.settled.max(up_to);
+            return tell(record, u64::MAX);
+        }
         self.forget_earlier(id);
         let Some(record) = self.records.get_mut(id) else {
             return;
@@ -294,10 +312,15 @@ mod tests {
         std::iter::from_fn(|| writers.poll_notice(id)).collect()
     }
 
+    fn named(writers: &mut Writers, client: u64, name: &str) -> WriterId {
+        let (id, _) = writers.attach(ClientId(client), Some(name), Access::Write);
+        id.unwrap()
+    }
+
     #[test]
     fn a_name_keeps_its_offset_and_what_it_was_not_told() {
         let mut writers = Writers::default();
-        let first = writers.attach(ClientId(1), Some("logger"), Access::Write).0;
+        let first = named(&mut writers, 1, "logger");
         assert_eq!(writers.accept(first, 10), 0);
         assert_eq!(writers.accept(first, 5), 10);
         writers.detach(first);
@@ -305,7 +328,7 @@ mod tests {
         writers.lost(first, 4, 10, "gone");
         writers.lost(first, 10, 15, "gone");
 
-        let again = writers.attach(ClientId(1), Some("logger"), Access::Write).0;
+        let again = named(&mut writers, 1, "logger");
         assert_eq!(writers.write_offset(again), 15);
         assert_eq!(
             notices(&mut writers, again),
@@ -323,7 +346,7 @@ mod tests {
     #[test]
     fn what_was_taken_and_what_was_lost_is_told_in_the_order_of_the_bytes() {
         let mut writers = Writers::default();
-        let (id, _) = writers.attach(ClientId(1), Some("logger"), Access::Write);
+        let id = named(&mut writers, 1, "logger");
         for len in [4, 6, 5] {
             writers.accept(id, len);
         }
@@ -342,10 +365,7 @@ mod tests {
         assert_eq!(notices(&mut writers, id), told);
         // The connection may have broken before it arrived.
         writers.detach(id);
-        assert_eq!(
-            writers.attach(ClientId(2), Some("logger"), Access::Write).0,
-            id
-        );
+        assert_eq!(named(&mut writers, 2, "logger"), id);
         assert_eq!(notices(&mut writers, id), told, "again");
     }
 
@@ -353,13 +373,11 @@ mod tests {
     fn names_are_bounded_and_nameless_records_go() {
         let mut writers = Writers::default();
         for i in 0..3 * NAMES {
-            let id = writers
-                .attach(ClientId(1), Some(&format!("w{i}")), Access::Write)
-                .0;
+            let id = named(&mut writers, 1, &format!("w{i}"));
             writers.accept(id, 1);
             writers.taken(id, 1, true);
             writers.detach(id);
-            let nameless = writers.attach(ClientId(1), None, Access::Write).0;
+            let nameless = writers.begin(ClientId(1));
             writers.accept(nameless, 3);
             writers.detach(nameless);
             writers.taken(nameless, 3, true);
@@ -372,15 +390,9 @@ mod tests {
             ),
             (NAMES, NAMES, NAMES)
         );
-        let forgotten = writers.attach(ClientId(1), Some("w0"), Access::Write).0;
+        let forgotten = named(&mut writers, 1, "w0");
         assert_eq!(writers.write_offset(forgotten), 0);
-        let kept = writers
-            .attach(
-                ClientId(1),
-                Some(&format!("w{}", 3 * NAMES - 1)),
-                Access::Write,
-            )
-            .0;
+        let kept = named(&mut writers, 1, &format!("w{}", 3 * NAMES - 1));
         assert_eq!(writers.write_offset(kept), 1);
     }
 
@@ -402,22 +414,22 @@ mod tests {
     #[test]
     fn a_name_belongs_to_its_newest_client() {
         let mut writers = Writers::default();
-        let (first, _) = writers.attach(ClientId(1), Some("logger"), Access::Write);
+        let first = named(&mut writers, 1, "logger");
         writers.accept(first, 10);
         let (second, split_off) = writers.attach(ClientId(2), Some("logger"), Access::Write);
         assert_eq!(
             (
                 second,
-                writers.owners(second).collect(),
-                writers.write_offset(second)
+                writers.owners(first).collect(),
+                writers.write_offset(first)
             ),
-            (first, vec![ClientId(2), ClientId(1)], 10)
+            (Some(first), vec![ClientId(2), ClientId(1)], 10)
         );
         let (displaced, own) = split_off.unwrap();
         assert_eq!((displaced, writers.write_offset(own)), (ClientId(1), 10));
         writers.taken(first, 10, true);
         assert_eq!(
-            notices(&mut writers, second),
+            notices(&mut writers, first),
             [Notice::Written { up_to: 10 }]
         );
         notices(&mut writers, own);
@@ -428,7 +440,7 @@ mod tests {
     #[test]
     fn whoever_lost_its_name_is_told_what_became_of_its_bytes_and_no_others() {
         let mut writers = Writers::default();
-        let (name, _) = writers.attach(ClientId(1), Some("logger"), Access::Write);
+        let name = named(&mut writers, 1, "logger");
         writers.accept(name, 10);
         writers.taken(name, 2, false);
         assert_eq!(notices(&mut writers, name), [Notice::Written { up_to: 2 }]);

@@ -161,7 +161,7 @@ fn an_older_ask_does_not_come_between_the_parts_of_a_write() {
         bench
             .hub
             .poll_transmit(bench.now)
-            .is_some_and(|bytes| bytes == "write")
+            .is_some_and(|bytes| bytes == b"write")
     );
     bench.hub.handle_transmitted(bench.now, 2);
     bench.hub.cancel(bench.now, b, next);

@@ -335,7 +335,7 @@ fn writes_that_are_kept_wait_for_the_next_device_and_asks_do_not() {
     });
     let id = bench.attach(client("a"));
     bench.write(id, "hello").unwrap();
-    assert_eq!(bench.hub.poll_transmit(bench.now).unwrap(), "h");
+    assert_eq!(bench.hub.poll_transmit(bench.now).unwrap(), b"h");
     bench.hub.handle_transmitted(bench.now, 1);
     let ask = Ask {
         command: "ID?".into(),
@@ -364,13 +364,67 @@ fn writes_that_are_kept_wait_for_the_next_device_and_asks_do_not() {
 }
 
 #[test]
+fn who_does_not_watch_its_writes_hears_only_of_losses_and_of_the_end() {
+    let mut bench = Bench::new(config());
+    let id = bench.attach(client("a"));
+    bench.hub.watch_writes(id, false);
+    bench.notices(id);
+    bench.write(id, "hello").unwrap();
+    assert_eq!(bench.transmit(), b"hello");
+    assert_eq!(bench.hub.poll_wake(), None);
+    assert_eq!(bench.notices(id), []);
+
+    bench.hub.watch_writes(id, true);
+    assert_eq!(bench.hub.poll_wake(), Some(id));
+    assert_eq!(bench.notices(id), [Notice::Written { up_to: 5 }]);
+
+    bench.hub.watch_writes(id, false);
+    bench.write(id, "old").unwrap();
+    assert_eq!(bench.transmit(), b"old");
+    for reason in ["unplugged", "unplugged again"] {
+        bench.hub.handle_opened(bench.now, present(), true);
+        bench.write(id, "lost").unwrap();
+        bench.hub.handle_lost(bench.now, reason);
+    }
+    assert_eq!(bench.hub.poll_wake(), Some(id));
+    let lost = |from, reason: &str| Notice::WriteLost {
+        from,
+        to: from + 4,
+        reason: format!("the device is absent: {reason}"),
+    };
+    let mut told = Vec::new();
+    while let Some(notice) = bench.poll(id) {
+        // Whatever it says meanwhile.
+        bench.hub.watch_writes(id, false);
+        told.push(notice);
+    }
+    assert_eq!(
+        told[1..],
+        [
+            Notice::Written { up_to: 8 },
+            lost(8, "unplugged"),
+            lost(12, "unplugged again"),
+        ]
+    );
+
+    bench.hub.handle_opened(bench.now, present(), true);
+    bench.write(id, "last").unwrap();
+    bench.hub.shut_down(bench.now);
+    bench.notices(id);
+    assert_eq!(bench.hub.poll_wake(), None, "it is owed the end of a write");
+    assert_eq!(bench.transmit(), b"last");
+    assert_eq!(bench.hub.poll_wake(), Some(id));
+    assert_eq!(bench.notices(id), [Notice::Closed(CloseReason::Shutdown)]);
+}
+
+#[test]
 fn what_is_written_is_told_and_so_is_what_is_lost() {
     let mut bench = Bench::new(config());
     let id = bench.attach(client("a"));
     bench.write(id, "hello").unwrap();
     bench.write(id, "").unwrap();
     let offered = bench.hub.poll_transmit(bench.now).unwrap();
-    assert_eq!(offered, "hello");
+    assert_eq!(offered, b"hello");
     bench.hub.handle_transmitted(bench.now, 2);
     bench.write(id, " world").unwrap();
     bench.hub.handle_lost(bench.now, "unplugged");

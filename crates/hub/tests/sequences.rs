@@ -6,7 +6,6 @@ mod support;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::*;
@@ -334,7 +333,7 @@ proptest! {
             prop_assert_eq!(&desk.did, &["?"]);
             let piece = cuts.next().unwrap().min(stream.len() - sent);
             desk.pass(MS);
-            desk.bench.hub.handle_uart_data(desk.bench.now, Bytes::copy_from_slice(&stream.as_bytes()[sent..sent + piece]));
+            desk.bench.hub.handle_uart_data(desk.bench.now, &stream.as_bytes()[sent..sent + piece]);
             desk.work(None);
             sent += piece;
         }

@@ -15,8 +15,8 @@ use crate::access::{
 };
 use crate::config::ListenerConfig;
 use crate::conn_task::{self, Account, Bells, Serving, Stream};
+use crate::crew;
 use crate::endpoint::Connection;
-use crate::in_place::InPlace;
 use crate::nudge::Nudge;
 use crate::tls::{Chain, LiveTls, Shaken, read_subject, shake_hands};
 use bytes::Bytes;
@@ -196,7 +196,7 @@ impl Admission {
             door: door.clone(),
             bells: bells.clone(),
         });
-        self.connections.spawn_local(InPlace::new(Conversation {
+        crew::join(self.connections.track_future(Conversation {
             stage: Stage::Arrived(arrived),
             seat,
             protocol,

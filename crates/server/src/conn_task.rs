@@ -18,8 +18,8 @@ use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::crew;
 use crate::endpoint::{Finish, Output, Session};
-use crate::in_place;
 use crate::nudge::Nudge;
 use crate::port_task::Alarm;
 use crate::scratch::with_scratch;
@@ -307,12 +307,24 @@ struct Broken {
 struct Round<'a, S> {
     connection: &'a mut Connection<S>,
     account: &'a mut Account,
-    output: Output,
-    /// Read from the clock after everything that takes time, which is what the kernel is asked for.
-    now: Instant,
+    /// Read from the clock when it is needed, and again after everything that takes time, which is what the kernel is asked
+    /// for.
+    now: Option<Instant>,
+    /// The socket was found empty in this turn.
+    is_empty: bool,
 }
 
 impl<S: Session> Connection<S> {
+    /// Whether there is nothing to write, and nobody to ask for it: nothing has happened since that was found out.
+    fn is_quiet(&self) -> bool {
+        self.silent && self.output.is_none() && !self.stream.keeps()
+    }
+
+    /// Whether there is nothing to read either: its turn is over, unless it is time for something.
+    fn is_at_rest(&self) -> bool {
+        self.input == Input::Awaited && self.is_quiet()
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, account: &mut Account, stop: bool) -> Poll<Finish> {
         self.nudge.awake();
         if stop && !self.stopped {
@@ -320,19 +332,13 @@ impl<S: Session> Connection<S> {
             self.silent = false;
             self.session.handle_stop(Instant::now());
         }
-        let output = self.output.take().map_or_else(Output::new, |it| *it);
         let mut round = Round {
             connection: self,
             account,
-            output,
-            now: Instant::now(),
+            now: None,
+            is_empty: false,
         };
-        let polled = round.poll(cx);
-        let output = round.output;
-        if !output.is_empty() {
-            self.output = Some(Box::new(output));
-        }
-        polled
+        round.poll(cx)
     }
 }
 
@@ -349,15 +355,16 @@ impl<S: Session> Round<'_, S> {
             if self.connection.nudge.take() {
                 self.connection.silent = false;
             }
-            let flushed = self.write(cx);
-            if flushed.is_ready()
+            if !self.connection.is_quiet()
+                && self.write(cx).is_ready()
                 && let Some(finish) = self.connection.session.finished()
             {
                 return Poll::Ready(finish);
             }
-            if self.read(cx).is_ready() {
-                if in_place::catch_up() {
-                    self.now = Instant::now();
+            if self.read(cx).is_ready() && !self.connection.is_at_rest() {
+                // What the client sent is at the UART before any more of it is read.
+                if crew::gives_way() {
+                    return Poll::Pending;
                 }
                 continue;
             }
@@ -377,31 +384,42 @@ impl<S: Session> Round<'_, S> {
         &mut self.connection.session
     }
 
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
     /// Ready when the session has nothing more to say and the socket took everything.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let kept = self.connection.output.take();
+        let mut output = kept.map_or_else(Output::new, |it| *it);
+        let written = self.write_output(cx, &mut output);
+        if !output.is_empty() {
+            self.connection.output = Some(Box::new(output));
+        }
+        written
+    }
+
+    fn write_output(&mut self, cx: &mut Context<'_>, output: &mut Output) -> Poll<()> {
         loop {
-            let before = self.output.len();
-            let flushed = self
-                .connection
-                .stream
-                .poll_flush_output(cx, &mut self.output);
-            self.account.sent += (before - self.output.len()) as u64;
+            let before = output.len();
+            let flushed = self.connection.stream.poll_flush_output(cx, output);
+            if before > 0 {
+                self.account.sent += (before - output.len()) as u64;
+                self.now = None;
+            }
             if let Err(error) = ready!(flushed) {
+                self.account.unsent += output.take().len() as u64;
                 self.handle_broken(error);
             }
             if self.connection.silent {
                 return Poll::Ready(());
             }
-            if before > 0 {
-                self.now = Instant::now();
-            }
-            self.connection
-                .session
-                .poll_output(self.now, &mut self.output);
+            let now = self.now();
+            self.connection.session.poll_output(now, output);
             // Only a full output stops it before it has said everything.
-            self.connection.silent = !self.output.is_full();
+            self.connection.silent = !output.is_full();
             if self.connection.broken.is_some() {
-                self.account.unsent += self.output.take().len() as u64;
+                self.account.unsent += output.take().len() as u64;
             }
         }
     }
@@ -416,7 +434,7 @@ impl<S: Session> Round<'_, S> {
             self.connection.input = Input::Open;
             return Poll::Pending;
         }
-        if self.connection.input == Input::Awaited && in_place::is_guest() {
+        if self.connection.input == Input::Awaited && (self.is_empty || crew::was_only_rung()) {
             return Poll::Pending;
         }
         self.connection.input = Input::Awaited;
@@ -427,18 +445,26 @@ impl<S: Session> Round<'_, S> {
             } = &mut *self.connection;
             let urgent = |input: &[u8]| session.may_end_before_urgent(input);
             let read = ready!(stream.poll_read(cx, &mut buffer, urgent));
-            self.connection.input = Input::Open;
-            self.now = Instant::now();
+            let now = Instant::now();
+            self.now = Some(now);
             match read {
-                Ok(()) if !buffer.filled().is_empty() => {
+                Ok(more) if !buffer.filled().is_empty() => {
+                    self.connection.input = more;
+                    self.is_empty = more == Input::Awaited;
                     self.account.received += buffer.filled().len() as u64;
-                    let now = self.now;
-                    self.session().handle_input(now, buffer.filled());
+                    let Connection {
+                        session, silent, ..
+                    } = &mut *self.connection;
+                    session.handle_input(now, buffer.filled());
+                    *silent &= session.stays_silent();
                 }
-                Ok(()) => self.handle_end_of_input(self.now),
+                Ok(_) => self.handle_end_of_input(now),
                 Err(error) => {
+                    self.connection.input = Input::Open;
+                    let kept = self.connection.output.take();
+                    self.account.unsent += kept.map_or(0, |it| it.len() as u64);
                     self.handle_broken(error);
-                    self.handle_end_of_input(self.now);
+                    self.handle_end_of_input(now);
                 }
             }
             Poll::Ready(())
@@ -447,16 +473,13 @@ impl<S: Session> Round<'_, S> {
 
     /// Ready when the session's time, or that of a broken connection, had come.
     fn time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let broken = self.connection.broken.as_ref();
-        let give_up = broken
-            .filter(|_| self.connection.input != Input::Ended)
-            .map(|it| it.give_up);
-        let timeouts = [self.connection.session.poll_timeout(), give_up];
-        if !self
-            .connection
-            .alarm
-            .poll(cx, timeouts.into_iter().flatten().min())
+        let mut at = self.connection.session.poll_timeout();
+        if let Some(Broken { give_up, .. }) = self.connection.broken.as_deref()
+            && self.connection.input != Input::Ended
         {
+            at = Some(at.map_or(*give_up, |at| at.min(*give_up)));
+        }
+        if !self.connection.alarm.poll(cx, at) {
             return Poll::Pending;
         }
         self.handle_timeout(Instant::now());
@@ -482,7 +505,6 @@ impl<S: Session> Round<'_, S> {
     /// The connection is broken. A client that closes at once after sending breaks it for what we say, and what it sent
     /// can still be read.
     fn handle_broken(&mut self, error: io::Error) {
-        self.account.unsent += self.output.take().len() as u64;
         if self.connection.broken.is_none() {
             let now = Instant::now();
             self.connection.broken = Some(Box::new(Broken {
@@ -588,32 +610,48 @@ impl Stream {
         }
     }
 
-    /// Whether an urgent byte may come behind what was read is asked as of [`Session::may_end_before_urgent`].
+    /// Whether it may keep what it took, and has to be flushed.
+    fn keeps(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// What is known of the input behind what was read. Whether an urgent byte may come there is asked as of
+    /// [`Session::may_end_before_urgent`].
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
         may_end_before_urgent: impl Fn(&[u8]) -> bool,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Stream::Tcp(stream) => poll_read_tcp(stream, cx, buffer, may_end_before_urgent),
+    ) -> Poll<io::Result<Input>> {
+        let read = match self {
+            Stream::Tcp(stream) => return poll_read_tcp(stream, cx, buffer, may_end_before_urgent),
             // They know that a short read means that nothing more is there.
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        };
+        read.map_ok(|()| Input::Open)
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            (Stream::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
-            (Stream::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
-            (Stream::Unix(stream), [one]) => Pin::new(stream).poll_write(cx, one),
-            (Stream::Unix(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
-            (Stream::Tls(stream), many) => Pin::new(stream).poll_write_vectored(cx, many),
+    fn poll_write(&mut self, cx: &mut Context<'_>, output: &Output) -> Poll<io::Result<usize>> {
+        if let Some(piece) = output.as_one_piece() {
+            return match self {
+                Stream::Tcp(stream) => {
+                    poll_write_tcp(stream, cx, piece.len(), || stream.try_write(piece))
+                }
+                Stream::Unix(stream) => Pin::new(stream).poll_write(cx, piece),
+                Stream::Tls(stream) => Pin::new(stream).poll_write(cx, piece),
+            };
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = output.slices(&mut slices);
+        let slices = &slices[..filled];
+        match self {
+            Stream::Tcp(stream) => {
+                let len = slices.iter().map(|slice| slice.len()).sum();
+                poll_write_tcp(stream, cx, len, || stream.try_write_vectored(slices))
+            }
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -624,20 +662,12 @@ impl Stream {
         output: &mut Output,
     ) -> Poll<io::Result<()>> {
         while !output.is_empty() {
-            let written = if let Some(piece) = output.as_one_piece() {
-                self.poll_write(cx, &[IoSlice::new(piece)])
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let filled = output.slices(&mut slices);
-                self.poll_write(cx, &slices[..filled])
-            };
-            let count = ready!(written)?;
+            let count = ready!(self.poll_write(cx, output))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             output.advance(count);
         }
-        // The others have sent what they took.
         match self {
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
@@ -664,25 +694,56 @@ fn poll_read_tcp(
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
     may_end_before_urgent: impl Fn(&[u8]) -> bool,
-) -> Poll<io::Result<()>> {
+) -> Poll<io::Result<Input>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
         let room = buffer.remaining();
         match stream.try_read(buffer.initialize_unfilled()) {
             Ok(count) => {
                 buffer.advance(count);
                 let is_short = 0 < count && count < room;
                 if is_short && !may_end_before_urgent(buffer.filled()) {
-                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                    // It forgets that there was something, and says no more than it is told.
-                    let _ = stream.try_io(Interest::READABLE, nothing);
+                    forget(stream, Interest::READABLE);
+                    // Its end may be there all the same.
+                    if stream.poll_read_ready(cx).is_pending() {
+                        return Poll::Ready(Ok(Input::Awaited));
+                    }
                 }
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Input::Open));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
+        ready!(stream.poll_read_ready(cx))?;
     }
+}
+
+/// A write of fewer than `len` bytes means that there is no more room, and the write that would find none is saved.
+fn poll_write_tcp(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    len: usize,
+    write: impl Fn() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        match write() {
+            Ok(count) => {
+                if 0 < count && count < len {
+                    forget(stream, Interest::WRITABLE);
+                }
+                return Poll::Ready(Ok(count));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        ready!(stream.poll_write_ready(cx))?;
+    }
+}
+
+/// The socket forgets that it was ready for this.
+fn forget(stream: &TcpStream, interest: Interest) {
+    let not_ready = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    // It says no more than it is told.
+    let _ = stream.try_io(interest, not_ready);
 }
 
 #[cfg(test)]
@@ -929,6 +990,105 @@ mod tests {
         fn finished(&self) -> Option<Finish> {
             self.heard.borrow().contains(&b'z').then_some(Finish::Close)
         }
+    }
+
+    /// It has nothing to say but at the end, which may be a z, and notes how often it is asked.
+    #[derive(Debug, Default)]
+    struct Mute {
+        asked: Rc<Cell<usize>>,
+        over: bool,
+    }
+
+    impl Session for Mute {
+        fn handle_input(&mut self, _now: Instant, bytes: &[u8]) {
+            self.over |= bytes.contains(&b'z');
+        }
+
+        fn handle_end_of_input(&mut self, _now: Instant) {
+            self.over = true;
+        }
+
+        fn handle_stop(&mut self, _now: Instant) {}
+
+        fn poll_output(&mut self, _now: Instant, out: &mut Output) {
+            self.asked.set(self.asked.get() + 1);
+            if self.over {
+                out.push(b"goodbye");
+            }
+        }
+
+        fn stays_silent(&self) -> bool {
+            !self.over
+        }
+
+        fn wants_input(&self) -> bool {
+            true
+        }
+
+        fn finished(&self) -> Option<Finish> {
+            self.over.then_some(Finish::Close)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stays_silent_is_asked_when_something_else_happens() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let nudge = Rc::<Nudge>::default();
+        let session = Mute::default();
+        let asked = session.asked.clone();
+        let (rung, seen) = (nudge.clone(), asked.clone());
+        let client = async {
+            for _ in 0..3 {
+                theirs.write_all(b"x").await.unwrap();
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let at_first = seen.get();
+            rung.ring();
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            let rung = seen.get();
+            theirs.write_all(b"z").await.unwrap();
+            let mut last = String::new();
+            theirs.read_to_string(&mut last).await.unwrap();
+            (at_first, rung, last)
+        };
+        let mut account = Account::default();
+        let served = serve(Stream::Unix(ours), session, nudge, ending(), &mut account);
+        let (served, told) = tokio::join!(served, client);
+        served.unwrap();
+        assert_eq!(told, (1, 2, "goodbye".to_owned()));
+        assert_eq!((account.received, asked.get()), (4, 3));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_comes_with_the_last_bytes_is_seen() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        let (stream, mut client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        let mut account = Account::default();
+        let session = Mute::default();
+        let served = serve(stream, session, Rc::default(), ending(), &mut account);
+        // The socket is waited for, and then both are there before any is read.
+        let send = async {
+            client.write_all(b"last").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut said = String::new();
+            client.read_to_string(&mut said).await.unwrap();
+            said
+        };
+        let conversation = async { tokio::join!(served, send) };
+        let talked = tokio::time::timeout(Duration::from_secs(60), conversation).await;
+        let (served, said) = talked.expect("it is stuck");
+        served.unwrap();
+        assert_eq!((said.as_str(), account.received), ("goodbye", 4));
     }
 
     #[tokio::test]

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use uart_iface::{ErrorCounters, LineSettings, Port, PortName};
 use uartnet_hub::{
     Ask, AskId, Attach, Attached, ClientId, Control, ControlId, Epoch, Hub, HubInfo, Notice,
@@ -250,9 +249,17 @@ impl PortHandle {
 
     /// [`PortHandle::with_hub`] for the port's own task, which looks by itself what there is to do.
     pub fn drive<R>(&self, now: Instant, speak: impl FnOnce(&mut Hub) -> R) -> R {
-        self.latest.set(now);
+        self.work(|hub| (speak(hub), Some(now)))
+    }
+
+    /// [`PortHandle::drive`] for a whole round of the port's own task, which finds out by itself what time it is, and says so at
+    /// last; `None`: there was no need to.
+    pub(crate) fn work<R>(&self, work: impl FnOnce(&mut Hub) -> (R, Option<Instant>)) -> R {
         let mut hub = self.hub.borrow_mut();
-        let result = speak(&mut hub);
+        let (result, now) = work(&mut hub);
+        if let Some(now) = now {
+            self.latest.set(now);
+        }
         if hub.wants_to_wake() {
             self.wake_clients(&mut hub);
         }
@@ -324,6 +331,11 @@ impl PortHandle {
         self.with_hub(now, |hub| hub.handle_lost(now, &reason));
     }
 
+    /// Whether [`PortHandle::take_wanted_line`] has some.
+    pub(crate) fn wants_line(&self) -> bool {
+        self.wanted_line.get().is_some()
+    }
+
     /// The line settings that the configuration wants and the device does not have yet; once.
     pub fn take_wanted_line(&self) -> Option<LineSettings> {
         self.wanted_line.take()
@@ -337,16 +349,6 @@ impl PortHandle {
     /// [`Hub::read_size`].
     pub fn read_size(&self) -> usize {
         self.hub.borrow().read_size()
-    }
-
-    /// [`Hub::wants_errors`].
-    pub(crate) fn wants_errors(&self) -> bool {
-        self.hub.borrow().wants_errors()
-    }
-
-    /// [`Hub::has_readers`].
-    pub(crate) fn has_readers(&self) -> bool {
-        self.hub.borrow().has_readers()
     }
 
     /// [`Hub::losses_that_discard`].
@@ -452,7 +454,7 @@ impl PortClient {
     ///
     /// # Errors
     /// As there.
-    pub fn write(&self, now: Instant, bytes: Bytes) -> Result<(), Refusal> {
+    pub fn write(&self, now: Instant, bytes: &[u8]) -> Result<(), Refusal> {
         self.see(now, Right::Write);
         self.with_lease(now, |hub, id| hub.write(now, id, bytes))
     }
@@ -520,6 +522,11 @@ impl PortClient {
     /// The next thing to tell this client; data in pieces of at most `limit` bytes.
     pub fn poll_notice(&self, now: Instant, limit: usize) -> Option<Notice> {
         self.port.poll_notice(now, self.id, limit)
+    }
+
+    /// [`Hub::finds_nothing`].
+    pub(crate) fn finds_nothing(&self) -> bool {
+        self.port.hub.borrow_mut().finds_nothing(self.id)
     }
 }
 

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,8 +16,8 @@ use uart_iface::SpecError;
 use uart_iface::backend::parse_device;
 
 use crate::config::{LogConfig, PortConfig};
+use crate::crew;
 use crate::gateway::PortHandle;
-use crate::in_place::InPlace;
 use crate::log::Logs;
 use crate::port_task::PortTask;
 
@@ -30,7 +29,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(crate) struct KeptPort {
     handle: Rc<PortHandle>,
     /// Ends the task at once.
-    task: AbortHandle,
+    task: crew::Id,
     /// Of the one task.
     tracker: TaskTracker,
     /// Made for the first log that it has.
@@ -60,7 +59,7 @@ impl KeptPort {
         let tracker = TaskTracker::new();
         let task = if before.is_empty() {
             let first = PortTask::new(handle.clone(), opens);
-            tracker.spawn_local(InPlace::new(Keeping::new(handle.clone(), first)))
+            crew::join(tracker.track_future(Keeping::new(handle.clone(), first)))
         } else {
             let handle = handle.clone();
             let kept = async move {
@@ -70,12 +69,12 @@ impl KeptPort {
                 let first = PortTask::new(handle.clone(), opens);
                 Keeping::new(handle, first).await;
             };
-            tracker.spawn_local(InPlace::new(Box::pin(kept)))
+            crew::join(Box::pin(tracker.track_future(kept)))
         };
         tracker.close();
         Ok(KeptPort {
             handle,
-            task: task.abort_handle(),
+            task,
             tracker,
             logs: RefCell::new(logs),
             all_cut: all_cut.clone(),
@@ -111,7 +110,7 @@ impl KeptPort {
 
     /// Closes the device at once: what is queued to it is not written.
     pub(crate) async fn cut(&self) {
-        self.task.abort();
+        crew::abort(self.task);
         self.wait().await;
     }
 

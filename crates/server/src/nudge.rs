@@ -1,22 +1,22 @@
-//! How one task of the thread tells another that there is something to do, without a channel: a flag and a waker.
+//! How one task of the thread tells another that there is something to do, without a channel: a flag, and whom to tell.
 //! Not what there is to do; whoever is nudged looks for itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::task::{Context, Waker};
 
-use crate::in_place::{self, WeakPlace};
+use crate::crew;
 
 /// One task's bell. Ringing it twice before the task has looked is ringing it once.
 #[derive(Default)]
 pub struct Nudge {
     due: Cell<bool>,
-    /// The task sleeps, and must be woken.
+    /// Whoever it is sleeps, and must be told.
     asleep: Cell<bool>,
-    /// Of the task when it last slept. Kept while it is awake, because it is almost always the same.
+    /// Who it was when they last slept, if it is a member of the crew.
+    member: Cell<Option<crew::Id>>,
+    /// Of the task when it last slept, if it is none. Kept while it is awake, because it is almost always the same.
     waker: Cell<Option<Waker>>,
-    /// Where that task can be found, if its work may be done in another one's turn.
-    place: RefCell<Option<WeakPlace>>,
 }
 
 impl Nudge {
@@ -26,11 +26,9 @@ impl Nudge {
         if !self.asleep.take() {
             return;
         }
-        let place = self.place.borrow();
-        if place.as_ref().is_some_and(in_place::note) {
-            return;
-        }
-        if let Some(waker) = self.waker.take() {
+        if let Some(id) = self.member.get() {
+            crew::ring(id);
+        } else if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
             self.waker.set(Some(waker));
         }
@@ -41,24 +39,25 @@ impl Nudge {
         self.due.take()
     }
 
-    /// The task is awake and will look by itself: ringing needs no waker until [`Nudge::poll`].
+    /// The task is awake and will look by itself: ringing tells nobody until [`Nudge::poll`].
     pub(crate) fn awake(&self) {
         self.asleep.set(false);
     }
 
-    /// Whether it was rung since this was last asked; if not, the task is woken when it is.
+    /// Whether it was rung since this was last asked; if not, the task is told when it is.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> bool {
         if self.due.take() {
             return true;
         }
         self.asleep.set(true);
-        let known = self.waker.take();
-        let known = known.filter(|waker| waker.will_wake(cx.waker()));
-        let waker = known.unwrap_or_else(|| {
-            self.place.replace(in_place::at_work());
-            cx.waker().clone()
-        });
-        self.waker.set(Some(waker));
+        let member = crew::at_work();
+        self.member.set(member);
+        if member.is_none() {
+            let known = self.waker.take();
+            let known = known.filter(|waker| waker.will_wake(cx.waker()));
+            self.waker
+                .set(Some(known.unwrap_or_else(|| cx.waker().clone())));
+        }
         false
     }
 }

@@ -9,12 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::time::Sleep;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
 use uart_iface::{ErrorCounters, LineSettings, OpenError, Port, PortError};
-use uartnet_hub::{Action, ActionDone, DeviceState, ReceiveErrors};
+use uartnet_hub::{Action, ActionDone, DeviceState, Hub, ReceiveErrors};
 
 use self::life::{Failed, Life, Waits};
 use crate::gateway::PortHandle;
@@ -51,6 +50,8 @@ pub(crate) struct PortTask {
     backlog: usize,
     /// The device's error counters, looked at while somebody is told of errors.
     errors: Option<Box<ErrorWatch>>,
+    /// The device has input lines to look at.
+    has_inputs: bool,
     /// The device is absent, and what can be done to notice its return was done.
     waits: bool,
     /// While the device is absent, and as far as that is possible.
@@ -80,6 +81,7 @@ impl PortTask {
             alarm: Alarm::default(),
             backlog: 0,
             errors: None,
+            has_inputs: false,
             waits: false,
             watch: None,
             unwatched: None,
@@ -88,6 +90,7 @@ impl PortTask {
         task
     }
 
+    #[cold]
     fn open(&mut self) {
         if let Some(line) = self.handle.take_wanted_line() {
             self.life.handle_configured(line);
@@ -126,6 +129,7 @@ impl PortTask {
             tracing::warn!(%port, device, is = identity, was = before, "this is another device than before");
         }
         self.watch = None;
+        self.has_inputs = status.has_modem_lines;
         self.handle.set_line(status.line);
         let state = DeviceState::Present {
             line: status.line,
@@ -138,8 +142,9 @@ impl PortTask {
         Ok(())
     }
 
+    #[cold]
     fn lost(&mut self, reason: String) {
-        self.settle_outputs();
+        self.settle_outputs(self.handle.runs_sequence());
         let failed = self.life.handle_lost(Instant::now(), reason);
         self.tell_absent(failed);
     }
@@ -153,13 +158,14 @@ impl PortTask {
     }
 
     /// Signals are as somebody wants them to be, unless a sequence is at work on them.
-    fn settle_outputs(&mut self) {
-        if !self.handle.runs_sequence() {
+    fn settle_outputs(&mut self, in_sequence: bool) {
+        if !in_sequence {
             self.life.handle_steady();
         }
     }
 
     /// Until it is time to try the device again. The hub still lives: leases expire, clients come and go.
+    #[cold]
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if !self.waits {
             self.waits = true;
@@ -229,16 +235,22 @@ impl PortTask {
         }
     }
 
-    /// Until the device is lost.
-    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    /// Until the device is lost. It is out of the handle while it is worked on: should that panic, it is closed.
+    fn poll_serve(&mut self, cx: &mut Context<'_>, mut uart: Box<dyn Port>) -> Poll<Ended> {
+        let handle = self.handle.clone();
         let mut turn = Turn {
             task: self,
-            now: Instant::now(),
+            handle: &handle,
+            now: None,
         };
         // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
         // bytes from before a command would be taken for its reply.
-        let mut turn = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx)));
-        Pin::new(&mut turn).poll(cx)
+        let mut polling = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx, &mut *uart)));
+        let polled = Pin::new(&mut polling).poll(cx);
+        if polled.is_pending() {
+            handle.uart().replace(Some(uart));
+        }
+        polled
     }
 
     /// Nothing that belonged to what was done until now is kept.
@@ -255,11 +267,10 @@ impl Future for PortTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let is_open = self.handle.uart().borrow().is_some();
-            let ended = ready!(if is_open {
-                self.poll_serve(cx)
-            } else {
-                self.poll_wait(cx)
+            let uart = self.handle.uart().take();
+            let ended = ready!(match uart {
+                Some(uart) => self.poll_serve(cx, uart),
+                None => self.poll_wait(cx),
             });
             self.begin_anew();
             match ended {
@@ -293,9 +304,10 @@ impl Drop for PortTask {
 /// An opened device at work.
 struct Turn<'a> {
     task: &'a mut PortTask,
-    /// Read from the clock at the begin of a turn, and after everything that takes time, which is what the kernel is asked
-    /// for.
-    now: Instant,
+    handle: &'a PortHandle,
+    /// Read from the clock when it is first needed, and again after everything that takes time, which is what the kernel is
+    /// asked for.
+    now: Option<Instant>,
 }
 
 /// The device's error counters.
@@ -333,30 +345,23 @@ impl Turn<'_> {
     ///
     /// Then it sleeps until the UART can be read or written, the hub was spoken to, the hub's timeout is reached, or
     /// the inputs change.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        // It is out of the handle while it is worked on: should that panic, the device is closed.
-        let Some(mut uart) = self.task.handle.uart().take() else {
-            return Poll::Ready(Ended::Lost("it was closed".to_owned()));
-        };
-        let polled = self.poll_rounds(cx, &mut *uart);
-        if polled.is_pending() {
-            self.task.handle.uart().replace(Some(uart));
-        }
-        polled
-    }
-
-    fn poll_rounds(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
-        self.task.handle.kick().awake();
+    fn poll(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Poll<Ended> {
+        let handle = self.handle;
+        handle.kick().awake();
         for _ in 0..ROUNDS_A_TURN {
             // What it was rung for is seen in this round.
-            self.task.handle.kick().take();
-            match self.round(cx, uart) {
+            handle.kick().take();
+            let went = handle.work(|hub| {
+                let went = self.round(hub, cx, uart);
+                (went, self.now)
+            });
+            match went {
                 Err(gone) => return Poll::Ready(Ended::Lost(gone)),
                 // Also of a UART that never falls silent.
-                Ok(_) if self.task.handle.has_drained() => return Poll::Ready(Ended::Drained),
+                Ok(_) if handle.has_drained() => return Poll::Ready(Ended::Drained),
                 Ok(Went::Limit) => break,
                 Ok(Went::Busy) => {}
-                Ok(Went::Idle) if self.task.handle.kick().poll(cx) => {}
+                Ok(Went::Idle) if handle.kick().poll(cx) => {}
                 Ok(Went::Idle) => return Poll::Pending,
             }
         }
@@ -364,16 +369,30 @@ impl Turn<'_> {
         Poll::Pending
     }
 
-    fn round(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let read = self.read(cx, uart)?;
+    /// All stages that may have something to do.
+    fn round(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
+        let read = self.read(hub, cx, uart)?;
         if read == Went::Limit && self.task.backlog < FLOOD {
             return Ok(Went::Limit);
         }
-        self.look_at_errors(cx, uart)?;
-        let acted = self.act(uart)?;
-        let transmitted = self.transmit(cx, uart)?;
-        let timed = self.time(cx);
-        let looked = self.look(cx, uart)?;
+        if hub.wants_errors() || self.task.errors.is_some() {
+            self.look_at_errors(hub, cx, uart)?;
+        }
+        let mut acted = Went::Idle;
+        if hub.may_act() || self.handle.wants_line() {
+            acted = self.act(hub, uart)?;
+        }
+        let transmitted = self.transmit(hub, cx, uart)?;
+        let timed = self.time(hub, cx);
+        let mut looked = Went::Idle;
+        if self.task.has_inputs && hub.has_readers() {
+            looked = self.look(hub, cx, uart)?;
+        }
         if [read, acted, transmitted].contains(&Went::Limit) {
             return Ok(Went::Limit);
         }
@@ -386,50 +405,60 @@ impl Turn<'_> {
         })
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let handle = &self.task.handle;
-        for _ in 0..READS_A_TURN {
-            if handle.reading_paused() {
-                return Ok(Went::Idle);
-            }
-            let size = handle.read_size();
-            let read = with_scratch(|buffer| {
-                let size = size.min(buffer.len());
-                uart.poll_read(cx, &mut buffer[..size])
-                    .map_ok(|count| Bytes::copy_from_slice(&buffer[..count]))
-            });
-            match read {
-                Poll::Pending => {
-                    self.task.backlog = 0;
-                    return Ok(Went::Idle);
-                }
-                Poll::Ready(Ok(bytes)) => {
-                    self.task.backlog = self.task.backlog.saturating_add(bytes.len());
-                    let now = Instant::now();
-                    self.now = now;
-                    handle.drive(now, |hub| hub.handle_uart_data(now, bytes));
-                }
-                Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
-            }
-        }
-        Ok(Went::Limit)
+    /// The time, as it was when the kernel was last asked for something.
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
     }
 
-    fn act(&mut self, uart: &mut dyn Port) -> Result<Went, String> {
+    /// The time, after the kernel was asked for something.
+    fn later(&mut self) -> Instant {
+        *self.now.insert(Instant::now())
+    }
+
+    fn read(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
+        with_scratch(|buffer| {
+            for _ in 0..READS_A_TURN {
+                if hub.reading_paused() {
+                    return Ok(Went::Idle);
+                }
+                let size = hub.read_size().min(buffer.len());
+                match uart.poll_read(cx, &mut buffer[..size]) {
+                    Poll::Pending => {
+                        self.task.backlog = 0;
+                        return Ok(Went::Idle);
+                    }
+                    Poll::Ready(Ok(count)) => {
+                        self.task.backlog = self.task.backlog.saturating_add(count);
+                        hub.handle_uart_data(self.later(), &buffer[..count]);
+                    }
+                    Poll::Ready(Err(error)) => return Err(self.gone("reading", error)),
+                }
+            }
+            Ok(Went::Limit)
+        })
+    }
+
+    #[cold]
+    fn act(&mut self, hub: &mut Hub, uart: &mut dyn Port) -> Result<Went, String> {
         let mut went = Went::Idle;
-        if let Some(line) = self.task.handle.take_wanted_line() {
+        if let Some(line) = self.handle.take_wanted_line() {
             went = Went::Busy;
-            self.follow_configuration(uart, line)?;
+            self.follow_configuration(hub, uart, line)?;
         }
         for _ in 0..ACTIONS_A_TURN {
-            let now = self.now;
-            let Some(action) = self.task.handle.drive(now, |hub| hub.poll_action(now)) else {
+            let now = self.now();
+            let Some(action) = hub.poll_action(now) else {
                 return Ok(went);
             };
             went = Went::Busy;
+            let in_sequence = hub.runs_sequence();
             // What came before is over, unless this is a part of it.
-            self.task.settle_outputs();
-            let in_sequence = self.task.handle.runs_sequence();
+            self.task.settle_outputs(in_sequence);
             let done = match action {
                 Action::Apply(wanted) => uart.apply(wanted).map(ActionDone::Line),
                 Action::SetOutputs(change) => uart.set_outputs(change).map(ActionDone::Outputs),
@@ -442,7 +471,7 @@ impl Turn<'_> {
                 Err(error) => Err(error.to_string()),
             };
             match done {
-                Ok(ActionDone::Line(line)) => self.handle_line(now, uart, line),
+                Ok(ActionDone::Line(line)) => self.handle_line(hub, uart, line),
                 Ok(ActionDone::Outputs(outputs)) => {
                     self.task.life.handle_outputs(outputs);
                     if !in_sequence {
@@ -451,11 +480,7 @@ impl Turn<'_> {
                 }
                 Ok(ActionDone::Done) | Err(_) => {}
             }
-            self.now = Instant::now();
-            let now = self.now;
-            self.task
-                .handle
-                .drive(now, |hub| hub.handle_action_done(now, done));
+            hub.handle_action_done(self.later(), done);
         }
         Ok(Went::Limit)
     }
@@ -463,6 +488,7 @@ impl Turn<'_> {
     /// The configuration wants other line settings.
     fn follow_configuration(
         &mut self,
+        hub: &mut Hub,
         uart: &mut dyn Port,
         wanted: LineSettings,
     ) -> Result<(), String> {
@@ -471,45 +497,43 @@ impl Turn<'_> {
             Ok(line) => line,
             Err(error @ PortError::Gone { .. }) => return Err(self.gone("an action", error)),
             Err(error) => {
-                tracing::warn!(port = %self.task.handle.name(), line = %wanted, %error, "line settings not applied");
+                tracing::warn!(port = %self.handle.name(), line = %wanted, %error, "line settings not applied");
                 return Ok(());
             }
         };
-        self.now = Instant::now();
-        let now = self.now;
-        self.handle_line(now, uart, line);
-        self.task
-            .handle
-            .drive(now, |hub| hub.handle_line(now, line));
+        self.handle_line(hub, uart, line);
+        hub.handle_line(self.later(), line);
         Ok(())
     }
 
     /// The device has these line settings now.
-    fn handle_line(&mut self, now: Instant, uart: &mut dyn Port, line: LineSettings) {
+    fn handle_line(&mut self, hub: &mut Hub, uart: &mut dyn Port, line: LineSettings) {
         self.task.life.handle_line(line);
-        self.task.handle.set_line(line);
+        self.handle.set_line(line);
         // Flow control decides about it. If reading goes on again, another round must begin with it.
-        let can_pause = uart.can_pause();
-        self.task
-            .handle
-            .with_hub(now, |hub| hub.handle_can_pause(can_pause));
+        hub.handle_can_pause(uart.can_pause());
+        self.handle.kick().ring();
     }
 
-    fn transmit(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let handle = &self.task.handle;
+    fn transmit(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
         let mut went = Went::Idle;
         for _ in 0..WRITES_A_TURN {
-            let now = self.now;
-            let Some(bytes) = handle.drive(now, |hub| hub.poll_transmit(now)) else {
+            if !hub.may_transmit() {
+                return Ok(went);
+            }
+            let Some(bytes) = hub.poll_transmit(self.now()) else {
                 return Ok(went);
             };
-            match uart.poll_write(cx, &bytes) {
+            match uart.poll_write(cx, bytes) {
                 Poll::Pending => return Ok(went),
                 Poll::Ready(Ok(count)) => {
                     went = Went::Busy;
-                    self.now = Instant::now();
-                    let now = self.now;
-                    handle.drive(now, |hub| hub.handle_transmitted(now, count));
+                    hub.handle_transmitted(self.later(), count);
                 }
                 Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
             }
@@ -517,38 +541,41 @@ impl Turn<'_> {
         Ok(Went::Limit)
     }
 
-    fn time(&mut self, cx: &mut Context<'_>) -> Went {
-        let handle = &self.task.handle;
-        let at = handle.timeout();
-        if !self.task.alarm.poll(cx, at) {
+    fn time(&mut self, hub: &mut Hub, cx: &mut Context<'_>) -> Went {
+        let Some(at) = hub.poll_timeout() else {
+            return Went::Idle;
+        };
+        if !self.task.alarm.poll(cx, Some(at)) {
             return Went::Idle;
         }
-        self.now = Instant::now();
-        let now = self.now;
-        handle.drive(now, |hub| hub.handle_timeout(now));
+        hub.handle_timeout(self.later());
         Went::Busy
     }
 
-    fn look(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<Went, String> {
-        let handle = &self.task.handle;
-        if !handle.has_readers() {
-            return Ok(Went::Idle);
-        }
+    fn look(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<Went, String> {
         match uart.poll_inputs(cx) {
             Poll::Pending => Ok(Went::Idle),
             Poll::Ready(Ok(inputs)) => {
-                self.now = Instant::now();
-                let now = self.now;
-                handle.drive(now, |hub| hub.handle_inputs(now, inputs));
+                hub.handle_inputs(self.later(), inputs);
                 Ok(Went::Busy)
             }
             Poll::Ready(Err(error)) => Err(self.gone("looking at the input lines", error)),
         }
     }
 
-    fn look_at_errors(&mut self, cx: &mut Context<'_>, uart: &mut dyn Port) -> Result<(), String> {
-        let handle = &self.task.handle;
-        if !handle.wants_errors() {
+    #[cold]
+    fn look_at_errors(
+        &mut self,
+        hub: &mut Hub,
+        cx: &mut Context<'_>,
+        uart: &mut dyn Port,
+    ) -> Result<(), String> {
+        if !hub.wants_errors() {
             self.task.errors = None;
             return Ok(());
         }
@@ -559,8 +586,7 @@ impl Turn<'_> {
         }
         let status = uart.status();
         let status = status.map_err(|error| self.gone("reading its error counters", error))?;
-        self.now = Instant::now();
-        let now = self.now;
+        let now = self.later();
         let counted = status.errors.unwrap_or_default();
         let before = self.task.errors.as_ref().map(|watch| watch.before);
         if let Some(before) = before {
@@ -572,7 +598,7 @@ impl Turn<'_> {
                 break_seen: counted.breaks > before.breaks,
             };
             if errors != ReceiveErrors::default() {
-                handle.drive(now, |hub| hub.handle_errors(now, errors));
+                hub.handle_errors(now, errors);
             }
         }
         let at = now + ERRORS_EVERY;
@@ -590,11 +616,12 @@ impl Turn<'_> {
 
     /// The reason for giving the device up. Errors of reading and writing that are not [`PortError::Gone`] are treated
     /// as it: a stream with a hole in it must not be passed off as whole.
+    #[cold]
     fn gone(&self, doing: &'static str, error: PortError) -> String {
         match error {
             PortError::Gone { reason, .. } => reason,
             error => {
-                tracing::error!(port = %self.task.handle.name(), doing, %error, "device given up");
+                tracing::error!(port = %self.handle.name(), doing, %error, "device given up");
                 error.to_string()
             }
         }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -17,14 +17,18 @@ use crate::access::Door;
 use crate::admission::{Admission, Offer};
 use crate::config::ListenAddress;
 use crate::conn_task::{Bells, Ending};
+use crate::crew;
 use crate::listener::{Bound, Listener, Listening};
 use crate::tls::LiveTls;
+
+/// How many are accepted in one turn, so that a crowd leaves time for the others.
+const ACCEPTED_A_TURN: usize = 64;
 
 /// A listener that accepts, until it is closed or dropped.
 #[derive(Debug)]
 pub(crate) struct RunningListener {
     front: Rc<Front>,
-    accepting: AbortHandle,
+    accepting: crew::Id,
 }
 
 /// What a listener and those who came by it have in common. There may be hundreds of listeners to which nobody ever
@@ -85,7 +89,7 @@ impl RunningListener {
             admission: admission.clone(),
         });
         front.keep_fresh();
-        let accepting = spawn_local(Accepting(front.clone())).abort_handle();
+        let accepting = crew::join(Accepting(front.clone()));
         RunningListener { front, accepting }
     }
 
@@ -128,7 +132,7 @@ impl RunningListener {
     /// Nobody is accepted any more. Whoever is in stays.
     pub(crate) fn close(&self) {
         self.front.listener.take();
-        self.accepting.abort();
+        crew::abort(self.accepting);
     }
 
     /// It is no longer wanted: nobody is accepted, and whoever came by it is asked to leave, and after `limit` cut off.
@@ -181,7 +185,7 @@ impl Future for Accepting {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let front = &self.0;
-        loop {
+        for _ in 0..ACCEPTED_A_TURN {
             let mut listener = front.listener.borrow_mut();
             let Some(listener) = &mut *listener else {
                 return Poll::Ready(());
@@ -192,5 +196,7 @@ impl Future for Accepting {
                 .admission
                 .admit(stream, &offer, front.door(), front.bells());
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

@@ -84,7 +84,7 @@ pub enum Request {
 #[derive(Debug)]
 pub struct AccessServer {
     telnet: Telnet,
-    signature: Vec<u8>,
+    signature: &'static str,
     in_force: InForce,
     waiting: VecDeque<Waiting>,
     /// The request that was handed out and is not settled.
@@ -126,7 +126,7 @@ enum Ack {
 
 impl AccessServer {
     /// A session that begins now: offers what RFC 2217 needs. `signature` is the text of the SIGNATURE command.
-    pub fn new(signature: &str, in_force: InForce, out: &mut BytesMut) -> AccessServer {
+    pub fn new(signature: &'static str, in_force: InForce, out: &mut BytesMut) -> AccessServer {
         let mut telnet = Telnet::new(POLICY);
         for option in [TelnetOption::BINARY, TelnetOption::SUPPRESS_GO_AHEAD] {
             telnet.want(Side::Us, option, true, out);
@@ -136,7 +136,7 @@ impl AccessServer {
         telnet.want(Side::Him, TelnetOption::COM_PORT, true, out);
         AccessServer {
             telnet,
-            signature: signature.as_bytes().to_vec(),
+            signature,
             in_force,
             waiting: VecDeque::new(),
             under_way: None,
@@ -152,6 +152,9 @@ impl AccessServer {
 
     /// Whether it can take more input.
     pub fn wants_input(&self) -> bool {
+        if self.waiting.is_empty() {
+            return true;
+        }
         let bytes = self.waiting.iter().map(|waiting| match waiting {
             Waiting::Write(bytes) => bytes.len(),
             Waiting::Request(..) | Waiting::Acknowledge(_) => 0,
@@ -162,6 +165,17 @@ impl AccessServer {
     /// Whether everything the client sent was handed out and settled.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_none()
+    }
+
+    /// Whether this input is only bytes for the UART, and nothing before it waits: whoever writes them to the UART may leave
+    /// out [`AccessServer::handle_input`] and the request that would come of it.
+    pub fn is_plain(&self, input: &[u8]) -> bool {
+        self.is_idle() && self.telnet.is_plain(input)
+    }
+
+    /// Whether [`AccessServer::send_data`] would append this data as it is.
+    pub fn sends_as_it_is(&self, data: &[u8]) -> bool {
+        self.telnet.sends_as_it_is(data)
     }
 
     /// Whether the client has asked for silence (FLOWCONTROL-SUSPEND): no data and no notifications are due then.
@@ -229,7 +243,7 @@ impl AccessServer {
                 };
                 match message {
                     Message::Signature(text) if text.is_empty() => {
-                        send(out, &Message::Signature(signature.clone()));
+                        send(out, &Message::Signature(signature.as_bytes().to_vec()));
                     }
                     Message::Signature(_) => {}
                     Message::Suspend => *suspended = true,
@@ -293,7 +307,12 @@ impl AccessServer {
     /// comes are appended to `out`.
     pub fn poll_request(&mut self, out: &mut BytesMut) -> Option<Request> {
         while self.under_way.is_none() {
-            match self.waiting.pop_front()? {
+            let Some(next) = self.waiting.pop_front() else {
+                // An idle connection holds no buffer.
+                self.waiting = VecDeque::new();
+                return None;
+            };
+            match next {
                 Waiting::Acknowledge(ack) => self.acknowledge(ack, out),
                 Waiting::Write(bytes) => return Some(Request::Write(bytes.freeze())),
                 Waiting::Request(request, ack) => {

@@ -22,6 +22,11 @@ pub(crate) struct NvtEscape {
 }
 
 impl NvtEscape {
+    /// Whether [`NvtEscape::escape`] would append these bytes as they are, and decide nothing about the next.
+    pub(crate) fn keeps(self, bytes: &[u8]) -> bool {
+        !self.after_cr && memchr::memchr2(IAC, b'\r', bytes).is_none()
+    }
+
     /// Appends `bytes` as an NVT would send them. A CR at the very end is sent at once; what must follow it is decided
     /// by the next byte.
     pub(crate) fn escape(&mut self, mut bytes: &[u8], out: &mut BytesMut) {

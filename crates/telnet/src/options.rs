@@ -57,15 +57,24 @@ pub(crate) struct Outcome {
     pub(crate) switched: Option<bool>,
 }
 
-/// How many options have a place of their own: with them BINARY, which everything received and sent asks for.
-const COMMON: usize = 4;
+/// How many options have a place of their own: the first four, with BINARY, which everything received and sent asks for, and
+/// RFC 2217's.
+const COMMON: usize = 5;
+
+fn place(option: TelnetOption) -> Option<usize> {
+    match option {
+        TelnetOption(first @ 0..4) => Some(usize::from(first)),
+        TelnetOption::COM_PORT => Some(4),
+        _ => None,
+    }
+}
 
 /// The state of every option of one connection. A table of all 256 on both sides would be half of what an idle connection
 /// weighs.
 #[derive(Clone)]
 pub(crate) struct Options {
     policy: Policy,
-    /// Of the first options, on our side and on his.
+    /// Of those that have a [`place`], on our side and on his.
     common: [[State; COMMON]; 2],
     /// Of the others, in no order; what is not here is off.
     others: Vec<(Side, TelnetOption, State)>,
@@ -162,16 +171,16 @@ impl Options {
     }
 
     fn state(&self, side: Side, option: TelnetOption) -> State {
-        if let Some(state) = self.common[side as usize].get(usize::from(option.0)) {
-            return *state;
+        if let Some(place) = place(option) {
+            return self.common[side as usize][place];
         }
         let known = self.others.iter().find(|it| (it.0, it.1) == (side, option));
         known.map_or(State::No, |it| it.2)
     }
 
     fn set_state(&mut self, side: Side, option: TelnetOption, state: State) {
-        if let Some(known) = self.common[side as usize].get_mut(usize::from(option.0)) {
-            *known = state;
+        if let Some(place) = place(option) {
+            self.common[side as usize][place] = state;
             return;
         }
         self.others.retain(|it| (it.0, it.1) != (side, option));

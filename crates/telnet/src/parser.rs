@@ -46,6 +46,11 @@ enum State {
 }
 
 impl Parser {
+    /// Whether what comes next is data, unless it is an IAC.
+    pub(crate) fn expects_data(&self) -> bool {
+        self.state == State::Data
+    }
+
     /// Takes the next token off the front of `input`, which is left with what follows it. `None`: all of it was taken
     /// and more is needed.
     pub(crate) fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Token<'a>> {

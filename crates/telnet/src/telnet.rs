@@ -82,6 +82,28 @@ impl Telnet {
         self.options.is_undecided(side, option)
     }
 
+    /// Whether this input is data from its first byte to its last, and stands for itself: [`Telnet::handle_input`] would do
+    /// nothing but hand it on.
+    pub fn is_plain(&self, input: &[u8]) -> bool {
+        let escaped = if self.options.is_on(Side::Him, TelnetOption::BINARY) {
+            memchr::memchr(IAC, input)
+        } else if self.after_cr {
+            return false;
+        } else {
+            memchr::memchr2(IAC, b'\r', input)
+        };
+        escaped.is_none() && !self.in_synch && self.parser.expects_data()
+    }
+
+    /// Whether [`Telnet::send_data`] would append this data as it is.
+    pub fn sends_as_it_is(&self, data: &[u8]) -> bool {
+        if self.options.is_on(Side::Us, TelnetOption::BINARY) {
+            memchr::memchr(IAC, data).is_none()
+        } else {
+            self.escape.keeps(data)
+        }
+    }
+
     // --- the peer spoke
 
     /// Takes bytes of the connection, in any pieces, and calls `on_event` for each event in order. Answers to negotiations

@@ -44,6 +44,27 @@ fn feed<'a>(telnet: &mut Telnet, pieces: impl IntoIterator<Item = &'a [u8]>) -> 
     seen
 }
 
+/// [`feed`], where what is plain is taken as it is.
+fn feed_or_take<'a>(telnet: &mut Telnet, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+    let mut all = Seen::default();
+    for piece in pieces {
+        if telnet.is_plain(piece) {
+            all.data.extend_from_slice(piece);
+            continue;
+        }
+        let before = all.data.len();
+        let seen = feed(telnet, [piece]);
+        all.events.extend(seen.events.iter().map(|event| {
+            let (at, event) = event.split_once(' ').expect("feed wrote it");
+            let at: usize = at.parse().expect("feed wrote it");
+            format!("{} {event}", before + at)
+        }));
+        all.data.extend(seen.data);
+        all.sent.extend(seen.sent);
+    }
+    all
+}
+
 #[test]
 fn the_hello_of_pyserial_is_agreed_to_and_nothing_is_answered_twice() {
     // pyserial 3.5, recorded: DO ECHO, WILL SGA, DO SGA, DO COM-PORT, WILL COM-PORT.
@@ -219,8 +240,10 @@ fn outside_binary_the_filler_of_a_bare_cr_is_not_data() {
 fn a_synch_throws_data_away_until_its_mark_and_commands_survive() {
     let mut telnet = Telnet::new(SERVER);
     telnet.handle_urgent();
+    assert!(!telnet.is_plain(b"lost"));
     let seen = feed(&mut telnet, [&b"lost\xff\xf6lost\xff\xf2kept"[..]]);
     assert_eq!(seen.data, b"kept");
+    assert!(telnet.is_plain(b"kept"));
     assert_eq!(
         seen.events,
         ["0 Command(AreYouThere)", "0 Command(DataMark)"]
@@ -348,6 +371,8 @@ proptest! {
         let whole = feed(&mut Telnet::new(SERVER), [&bytes[..]]);
         prop_assert_eq!(&feed(&mut Telnet::new(SERVER), pieces(&bytes, &cuts)), &whole);
         prop_assert_eq!(&feed(&mut Telnet::new(SERVER), bytes.chunks(1)), &whole);
+        prop_assert_eq!(&feed_or_take(&mut Telnet::new(SERVER), pieces(&bytes, &cuts)), &whole);
+        prop_assert_eq!(&feed_or_take(&mut Telnet::new(SERVER), bytes.chunks(1)), &whole);
         prop_assert!(whole.sent.len() <= bytes.len() + 1, "{} bytes answered by {}", bytes.len(), whole.sent.len());
         prop_assert!(whole.data.len() <= bytes.len());
     }
@@ -365,7 +390,9 @@ proptest! {
         }
         let mut wire = BytesMut::new();
         for piece in pieces(&data, &cuts) {
+            let (before, as_it_is) = (wire.len(), sender.sends_as_it_is(piece));
             sender.send_data(piece, &mut wire);
+            prop_assert!(!as_it_is || &wire[before..] == piece);
         }
         prop_assert_eq!(feed(&mut receiver, pieces(&wire, &cuts)).data, data);
     }

@@ -32,8 +32,8 @@ impl Hub {
         }
     }
 
-    /// Whether this client may do this. Says as which writer.
-    pub(super) fn may(&self, id: ClientId, right: Right) -> Result<WriterId, Refusal> {
+    /// Whether this client may do this. Says as which writer, if it is one.
+    pub(super) fn may(&self, id: ClientId, right: Right) -> Result<Option<WriterId>, Refusal> {
         let client = self.accepting(id)?;
         let allowed = self.arbiter.may(id, client.access, right);
         allowed.map_err(|denied| self.refusal(denied, client.access))?;

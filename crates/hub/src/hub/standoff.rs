@@ -30,10 +30,14 @@ enum Kind {
 impl Hub {
     /// Looks who is in whose way now, and tells those it concerns.
     pub(super) fn watch_standoff(&mut self, now: Instant) {
-        // Asked with every byte; most ports are never asked anything.
         if self.standoff.is_none() && self.asks.is_at_rest() {
             return;
         }
+        self.look_for_standoff(now);
+    }
+
+    #[cold]
+    fn look_for_standoff(&mut self, now: Instant) {
         let kind =
             if self.is_free() && self.asks.next().is_some() && self.typing.typist(now).is_some() {
                 Some(Kind::AskWaits)

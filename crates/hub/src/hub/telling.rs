@@ -6,7 +6,7 @@ use std::time::Instant;
 use uart_iface::{InputSignals, LineSettings, OutputSignals};
 
 use super::Hub;
-use crate::client::{Closing, News, UNREAD_NOTICES};
+use crate::client::{Closing, News, UNREAD_NOTICES, Writes};
 use crate::journal::Happening;
 use crate::reader::{Reader, Taken};
 use crate::sequencer::Ended;
@@ -22,54 +22,17 @@ impl Hub {
         id: ClientId,
         limit: usize,
     ) -> Option<Notice> {
-        let stopped = if self.removed {
-            CloseReason::Removed
-        } else {
-            CloseReason::Shutdown
-        };
-        let client = self.clients.get_mut(id)?;
-        if let Some(end) = client.pop_end() {
-            return Some(end);
-        }
-        if !client.news.is_none()
-            && let Some(news) = self.next_news(id)
+        if self.clients.get(id)?.has_more_than_data()
+            && let Some(notice) = self.next_but_data(id)
         {
-            return Some(news);
+            return Some(notice);
         }
         let client = self.clients.get_mut(id)?;
-        if matches!(client.closing, Closing::Told) {
-            return None;
-        }
-        if let Some(about_writes) = self.writers.poll_notice(client.writer) {
-            return Some(about_writes);
-        }
-        let reason = match &client.closing {
-            Closing::Now(reason) => Some(*reason.clone()),
-            Closing::Owed(end) => {
-                let data = client
-                    .reader
-                    .as_ref()
-                    .is_some_and(|reader| *end > 0 && reader.has_until(*end));
-                let owed = data
-                    || self.asks.has(id)
-                    || self.sequencer.has(id)
-                    || self.writers.has_queued(client.writer);
-                (!owed).then_some(stopped)
-            }
-            Closing::No | Closing::Told => None,
-        };
-        if let Some(reason) = reason {
-            client.closing = Closing::Told;
-            client.reader = None;
-            self.update_paused();
-            return Some(Notice::Closed(reason));
-        }
         let reader = client.reader.as_mut().filter(|_| limit > 0)?;
         let stalled = reader.stalls();
         let taken = reader.take(now, &self.history, limit)?;
         let resumes = stalled && !reader.stalls();
         if !reader.has_until(self.history.end()) && matches!(client.closing, Closing::No) {
-            // There is no need to look for more.
             client.wake.tells_all();
         }
         if resumes {
@@ -86,6 +49,57 @@ impl Hub {
                 Notice::Gap { from, to, why }
             }
         })
+    }
+
+    /// What goes before data: ends, news, what became of writes, and last that the client is cut off.
+    fn next_but_data(&mut self, id: ClientId) -> Option<Notice> {
+        let client = self.clients.get_mut(id)?;
+        if let Some(end) = client.pop_end() {
+            return Some(end);
+        }
+        if !client.news.is_none()
+            && let Some(news) = self.next_news(id)
+        {
+            return Some(news);
+        }
+        let client = self.clients.get_mut(id)?;
+        if matches!(client.closing, Closing::Told) {
+            return None;
+        }
+        if client.writes == Writes::Moved {
+            if let Some(writer) = client.writer
+                && let Some(about_writes) = self.writers.poll_notice(writer)
+            {
+                return Some(about_writes);
+            }
+            client.writes = Writes::Told;
+        }
+        let reason = match &client.closing {
+            Closing::Now(reason) => Some(*reason.clone()),
+            Closing::Owed(end) => {
+                let data = client
+                    .reader
+                    .as_ref()
+                    .is_some_and(|reader| *end > 0 && reader.has_until(*end));
+                let owed = data
+                    || self.asks.has(id)
+                    || self.sequencer.has(id)
+                    || client
+                        .writer
+                        .is_some_and(|writer| self.writers.has_queued(writer));
+                (!owed).then_some(if self.removed {
+                    CloseReason::Removed
+                } else {
+                    CloseReason::Shutdown
+                })
+            }
+            Closing::No | Closing::Told => None,
+        };
+        let reason = reason?;
+        client.closing = Closing::Told;
+        client.reader = None;
+        self.update_paused();
+        Some(Notice::Closed(reason))
     }
 
     pub(super) fn next_news(&mut self, id: ClientId) -> Option<Notice> {
@@ -182,24 +196,34 @@ impl Hub {
         }
     }
 
+    /// The UART has taken bytes of this writer's.
     pub(super) fn tell_writer(&mut self, writer: WriterId) {
         for id in self.writers.owners(writer) {
-            if let Some(client) = self.clients.get_mut(id) {
-                self.wakes.news(id, &mut client.wake);
+            let Some(client) = self.clients.get_mut(id) else {
+                continue;
+            };
+            if client.writes != Writes::Unwatched {
+                client.writes = Writes::Moved;
+            } else if matches!(client.closing, Closing::No) {
+                continue;
             }
+            // They may be the last thing that whoever is being cut off was owed.
+            self.wakes.news(id, &mut client.wake);
         }
     }
 
+    /// There is something to tell these clients, maybe of their writes.
     pub(super) fn tell_clients(&mut self, clients: impl IntoIterator<Item = ClientId>) {
         for id in clients {
             if let Some(client) = self.clients.get_mut(id) {
+                client.writes = Writes::Moved;
                 self.wakes.news(id, &mut client.wake);
             }
         }
     }
 
     pub(super) fn tell_room(&mut self) {
-        if !self.wakes.is_room_wanted() || self.writes.room() == 0 {
+        if self.writes.room() == 0 {
             return;
         }
         for id in self.wakes.take_for_room() {
@@ -211,6 +235,15 @@ impl Hub {
 
     /// Tells the ends that the parts have come to.
     pub(super) fn settle(&mut self, now: Instant) {
+        // Called with every byte; most ports are asked nothing.
+        if self.asks.is_settled() && self.sequencer.is_at_rest() && self.standoff.is_none() {
+            return;
+        }
+        self.settle_ends(now);
+    }
+
+    #[cold]
+    fn settle_ends(&mut self, now: Instant) {
         while let Some((client, ask, outcome)) = self.asks.poll_end() {
             self.end_ask(now, client, ask, outcome);
         }
@@ -259,7 +292,10 @@ impl Hub {
         };
         client.push_end(end);
         self.wakes.news(id, &mut client.wake);
-        let notices = client.unread() + self.writers.untold_losses(client.writer);
+        let losses = client
+            .writer
+            .map_or(0, |writer| self.writers.untold_losses(writer));
+        let notices = client.unread() + losses;
         if notices > UNREAD_NOTICES && !client.is_cut() {
             self.cut(now, id, CloseReason::Unread { notices });
         }

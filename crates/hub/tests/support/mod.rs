@@ -90,21 +90,20 @@ impl Bench {
     }
 
     pub fn data(&mut self, bytes: impl AsRef<[u8]>) {
-        self.hub
-            .handle_uart_data(self.now, Bytes::copy_from_slice(bytes.as_ref()));
+        self.hub.handle_uart_data(self.now, bytes.as_ref());
     }
 
     pub fn write(&mut self, id: ClientId, text: &str) -> Result<(), Refusal> {
-        self.hub
-            .write(self.now, id, Bytes::copy_from_slice(text.as_bytes()))
+        self.hub.write(self.now, id, text.as_bytes())
     }
 
     /// The UART takes everything it is offered now.
     pub fn transmit(&mut self) -> Vec<u8> {
         let mut taken = Vec::new();
         while let Some(bytes) = self.hub.poll_transmit(self.now) {
-            taken.extend_from_slice(&bytes);
-            self.hub.handle_transmitted(self.now, bytes.len());
+            let count = bytes.len();
+            taken.extend_from_slice(bytes);
+            self.hub.handle_transmitted(self.now, count);
         }
         taken
     }

@@ -437,7 +437,12 @@ impl World {
     fn poll(&mut self, at: usize, limit: usize) -> Option<Notice> {
         let (start, end) = (self.start(), self.stream.len() as u64);
         let client = &mut self.clients[at];
+        let is_told = self.bench.hub.finds_nothing(client.id);
         let notice = self.bench.hub.poll_notice(self.bench.now, client.id, limit);
+        assert!(
+            !is_told || notice.is_none(),
+            "{notice:?}, and nothing to find"
+        );
         let Some(told) = &notice else {
             assert!(
                 client.closed || client.next.is_none_or(|next| next == end),
@@ -539,7 +544,7 @@ impl World {
         let writer = self.clients[at].writer;
         let model = self.writers.get_mut(&writer).unwrap();
         let offsets = model.accepted..model.accepted + len as u64;
-        let bytes: Bytes = offsets
+        let bytes: Vec<u8> = offsets
             .clone()
             .map(|offset| written_byte(writer, offset))
             .collect();
@@ -547,7 +552,7 @@ impl World {
         match self
             .bench
             .hub
-            .write(self.bench.now, self.clients[at].id, bytes)
+            .write(self.bench.now, self.clients[at].id, &bytes)
         {
             Ok(()) => {
                 assert!(len <= room && self.present && !self.shut_down);
@@ -668,10 +673,12 @@ impl World {
                 break;
             };
             assert!(!bytes.is_empty() && self.present);
-            let count = bytes.len().min(left);
-            self.bench.hub.handle_transmitted(self.bench.now, count);
-            left -= count;
-            for &byte in &bytes[..count] {
+            let bytes = bytes[..bytes.len().min(left)].to_vec();
+            self.bench
+                .hub
+                .handle_transmitted(self.bench.now, bytes.len());
+            left -= bytes.len();
+            for byte in bytes {
                 self.taken(byte);
             }
         }

@@ -2,7 +2,7 @@
 //! comes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::gate::Crowded;
@@ -24,8 +24,10 @@ const REMEMBERED: usize = 1024;
 /// What counts as one and the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// An IPv4 address, or the first 64 bits of an IPv6 address: whoever has one of those has them all.
-    Network(IpAddr),
+    /// An IPv4 address.
+    Address(Ipv4Addr),
+    /// The first 64 bits of an IPv6 address: whoever has one address that begins with them has them all.
+    Network([u8; 8]),
     /// This machine, by a Unix socket.
     Local,
 }
@@ -63,20 +65,20 @@ impl Origin {
     pub fn of(address: Option<IpAddr>) -> Origin {
         match address.map(|address| address.to_canonical()) {
             None => Origin::Local,
+            Some(IpAddr::V4(address)) => Origin::Address(address),
             Some(IpAddr::V6(address)) => {
-                let network = address.to_bits() & (u128::from(u64::MAX) << 64);
-                Origin::Network(Ipv6Addr::from_bits(network).into())
+                let network = address.to_bits() >> 64;
+                Origin::Network((network as u64).to_be_bytes())
             }
-            Some(address) => Origin::Network(address),
         }
     }
 
     /// Whether it is this machine itself.
     pub(crate) fn is_this_machine(self) -> bool {
         match self {
-            Origin::Network(IpAddr::V4(address)) => address.is_loopback(),
+            Origin::Address(address) => address.is_loopback(),
             // ::1 without its last 64 bits; no other address of that network is anybody's.
-            Origin::Network(IpAddr::V6(network)) => network.is_unspecified(),
+            Origin::Network(network) => network == [0; 8],
             Origin::Local => true,
         }
     }
@@ -231,7 +233,7 @@ mod tests {
         let start = Instant::now();
         let mut failures = Failures::default();
         for n in 0..3 * REMEMBERED as u32 {
-            let address = Origin::Network(IpAddr::V4(n.into()));
+            let address = Origin::Address(n.into());
             failures.note(start + Duration::from_millis(n.into()), address);
         }
         assert_eq!(failures.of_origin.len(), REMEMBERED);

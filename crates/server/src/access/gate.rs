@@ -49,6 +49,10 @@ pub struct Gate {
     book: RefCell<Book>,
     holders: RefCell<Arc<Holders>>,
     visitors: RefCell<Vec<Weak<Visitor>>>,
+    /// Of whoever came last.
+    identity: RefCell<Weak<Identity>>,
+    /// When any of them last did something, for what must be written down without a clock.
+    latest: Cell<Instant>,
     crowd: RefCell<Crowd>,
     failures: RefCell<Failures>,
     audit: Audit,
@@ -137,6 +141,7 @@ impl Gate {
             book.stamp = kept_file::stamp(path);
             book.tokens = token_file::read(path)?;
         }
+        let began = gateway.began();
         Ok(Rc::new(Gate {
             gateway,
             rules: Cell::new(rules),
@@ -144,6 +149,8 @@ impl Gate {
             book: RefCell::new(book),
             holders: RefCell::default(),
             visitors: RefCell::default(),
+            identity: RefCell::default(),
+            latest: Cell::new(began),
             crowd: RefCell::default(),
             failures: RefCell::default(),
             audit,
@@ -445,6 +452,27 @@ impl Gate {
         let mut visitors = self.visitors.borrow_mut();
         visitors.retain(|visitor| visitor.strong_count() > 0);
         visitors.push(Rc::downgrade(visitor));
+    }
+
+    /// This identity, in the same memory as that of whoever came before if they are the same.
+    pub(super) fn share(&self, identity: Identity) -> Rc<Identity> {
+        let mut last = self.identity.borrow_mut();
+        let known = last.upgrade().filter(|last| **last == identity);
+        known.unwrap_or_else(|| {
+            let identity = Rc::new(identity);
+            *last = Rc::downgrade(&identity);
+            identity
+        })
+    }
+
+    /// Somebody does something.
+    pub(super) fn note_time(&self, now: Instant) {
+        self.latest.set(now);
+    }
+
+    /// When anybody last did something.
+    pub(super) fn latest(&self) -> Instant {
+        self.latest.get()
     }
 
     fn visitors(&self) -> Vec<Rc<Visitor>> {

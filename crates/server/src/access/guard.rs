@@ -81,11 +81,11 @@ impl Session for Guarded {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref()?;
-        let ours = self.visitor.timeout();
-        let theirs = session
-            .poll_timeout()
-            .filter(|_| !self.visitor.is_leaving());
-        ours.into_iter().chain(theirs).min()
+        match self.visitor.timeout() {
+            None => session.poll_timeout(),
+            Some(ours) if self.visitor.is_leaving() => Some(ours),
+            Some(ours) => Some(session.poll_timeout().map_or(ours, |at| at.min(ours))),
+        }
     }
 
     fn poll_output(&mut self, now: Instant, out: &mut Output) {
@@ -96,6 +96,11 @@ impl Session for Guarded {
         if let Some(last_words) = self.last_words.take() {
             out.push_shared(*last_words);
         }
+    }
+
+    fn stays_silent(&self) -> bool {
+        let inside = self.session.as_ref().filter(|_| !self.visitor.is_leaving());
+        inside.is_some_and(|session| session.stays_silent())
     }
 
     fn wants_input(&self) -> bool {

@@ -1,7 +1,7 @@
 //! One connection's view of the gateway: who it is, the ports it may see, and the way to become a client of one. Not what
 //! is then said to the hub.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const TOKEN_BESIDE_CERTIFICATE: &str = "this listener knows you by your certific
 /// How many refusals of one connection are written down one by one.
 const REFUSED_TOLD: usize = 32;
 
-/// Somebody who has connected, and what they see of the gateway. What few of them have is in boxes.
+/// Somebody who has connected, and what they see of the gateway.
 #[derive(Debug)]
 pub struct Visitor {
     gate: Rc<Gate>,
@@ -44,21 +44,26 @@ pub struct Visitor {
     /// Where they are.
     peer: Arc<str>,
     protocol: &'static str,
-    identity: RefCell<Identity>,
-    /// While they have not said who they are.
-    place: RefCell<Option<Box<Place>>>,
-    /// When the date is to be looked at next, because the token has an end.
-    look_at: Cell<Option<Instant>>,
-    leaving: RefCell<Option<Box<Leaving>>>,
+    /// Most have the same as others, and share it.
+    identity: RefCell<Rc<Identity>>,
+    unusual: RefCell<Option<Box<Unusual>>>,
     admitted: Cell<bool>,
-    refused: RefCell<Option<Box<Refused>>>,
-    /// When anything was last done, for what must be written down without a clock.
-    latest: Cell<Instant>,
     nudge: Rc<Nudge>,
 }
 
+/// What there is to few visitors.
+#[derive(Debug, Default)]
+struct Unusual {
+    /// While they have not said who they are.
+    place: Option<Box<Place>>,
+    /// When the date is to be looked at next, because the token has an end.
+    look_at: Option<Instant>,
+    leaving: Option<Leaving>,
+    refused: Refused,
+}
+
 /// They are shown out.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Leaving {
     farewell: Farewell,
     /// When they are told.
@@ -111,20 +116,20 @@ impl Visitor {
             identity,
             place,
         } = arrival;
+        let identity = gate.share(identity);
         let visitor = Rc::new(Visitor {
             gate,
             origin,
             peer,
             protocol,
             identity: RefCell::new(identity),
-            place: RefCell::new(place),
-            look_at: Cell::new(None),
-            leaving: RefCell::default(),
+            unusual: RefCell::default(),
             admitted: Cell::new(false),
-            refused: RefCell::default(),
-            latest: Cell::new(now),
             nudge,
         });
+        if place.is_some() {
+            visitor.unusual().place = place;
+        }
         visitor.gate.enter(&visitor);
         if visitor.may_see_anything() {
             visitor.admit(now);
@@ -252,42 +257,47 @@ impl Visitor {
 
     /// Whether they are being shown out: nothing they say is listened to.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.borrow().is_some()
+        let unusual = self.unusual.borrow();
+        unusual.as_ref().is_some_and(|it| it.leaving.is_some())
     }
 
     /// What they are to be told last, once its time has come.
     pub(crate) fn farewell(&self, now: Instant) -> Option<Farewell> {
-        let leaving = self.leaving.borrow();
-        let leaving = leaving.as_ref().filter(|leaving| leaving.at <= now)?;
-        Some(leaving.farewell.clone())
+        let unusual = self.unusual.borrow();
+        let leaving = unusual.as_ref()?.leaving.as_ref();
+        Some(leaving.filter(|it| it.at <= now)?.farewell.clone())
     }
 
     /// When [`Visitor::handle_timeout`] is due.
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        if let Some(leaving) = &*self.leaving.borrow() {
+        let unusual = self.unusual.borrow();
+        let Unusual {
+            place,
+            look_at,
+            leaving,
+            ..
+        } = &**unusual.as_ref()?;
+        if let Some(leaving) = leaving {
             return Some(leaving.at);
         }
-        let place = self.place.borrow();
-        place
-            .as_ref()
-            .map(|place| place.until)
-            .or(self.look_at.get())
+        place.as_ref().map(|place| place.until).or(*look_at)
     }
 
     // --- the world spoke
 
     /// Time passed.
     pub(crate) fn handle_timeout(&self, now: Instant) {
-        self.latest.set(now);
-        let late = self
-            .place
-            .borrow()
-            .as_ref()
-            .is_some_and(|place| place.until <= now);
+        self.gate.note_time(now);
+        let (late, look) = match &*self.unusual.borrow() {
+            None => (false, false),
+            Some(unusual) => (
+                (unusual.place.as_ref()).is_some_and(|place| place.until <= now),
+                unusual.look_at.is_some_and(|at| at <= now),
+            ),
+        };
         if late {
-            return self.turn_away(now, "nobody has said who is there in time");
-        }
-        if self.look_at.get().is_some_and(|at| at <= now) {
+            self.turn_away(now, "nobody has said who is there in time");
+        } else if look {
             self.check_credential(now);
         }
     }
@@ -311,10 +321,12 @@ impl Visitor {
         };
         match until {
             Err(why) => self.show_to_the_door(now, &why),
-            Ok(until) => self.look_at.set(until.map(|until| {
-                let left = until.duration_since(date).unwrap_or_default();
-                now + left.min(LOOK_AT_DATE)
-            })),
+            Ok(until) => {
+                self.unusual().look_at = until.map(|until| {
+                    let left = until.duration_since(date).unwrap_or_default();
+                    now + left.min(LOOK_AT_DATE)
+                });
+            }
         }
     }
 
@@ -337,8 +349,8 @@ impl Visitor {
         }
         match self.gate.check(now, secret) {
             Ok(token) => {
-                *self.identity.borrow_mut() = token.identity();
-                *self.place.borrow_mut() = None;
+                *self.identity.borrow_mut() = self.gate.share(token.identity());
+                self.unusual().place = None;
                 self.admit(now);
                 self.check_credential(now);
                 true
@@ -367,7 +379,7 @@ impl Visitor {
 
     fn show_out(&self, at: Instant, why: &str) {
         let farewell = Farewell(why.to_owned());
-        *self.leaving.borrow_mut() = Some(Box::new(Leaving { farewell, at }));
+        self.unusual().leaving = Some(Leaving { farewell, at });
         self.nudge.ring();
     }
 
@@ -377,6 +389,12 @@ impl Visitor {
     }
 
     // --- helpers
+
+    fn unusual(&self) -> RefMut<'_, Unusual> {
+        RefMut::map(self.unusual.borrow_mut(), |it| {
+            &mut **it.get_or_insert_default()
+        })
+    }
 
     fn allow(self: &Rc<Self>, port: &Rc<PortHandle>) -> Option<AllowedPort> {
         let access = self.identity.borrow().grant.on(port.name())?;
@@ -401,8 +419,7 @@ impl Visitor {
         has: Access,
     ) {
         let kind = (port.cloned(), right);
-        let mut refused = self.refused.borrow_mut();
-        let refused = refused.get_or_insert_default();
+        let refused = &mut self.unusual().refused;
         if refused.told.contains(&kind) || refused.told.len() >= REFUSED_TOLD {
             refused.more += 1;
             return;
@@ -418,7 +435,7 @@ impl Visitor {
     }
 
     pub(super) fn record<'a>(&'a self, now: Instant, event: impl FnOnce(Who<'a>) -> Event<'a>) {
-        self.latest.set(now);
+        self.gate.note_time(now);
         let who = Who {
             peer: &self.peer,
             protocol: self.protocol,
@@ -539,10 +556,10 @@ impl AllowedPort {
 impl Drop for Visitor {
     fn drop(&mut self) {
         if self.admitted.get() {
-            let more_refused = self.refused.borrow().as_ref().map_or(0, |it| it.more);
-            let leaving = self.leaving.borrow().clone();
-            let why = leaving.map(|leaving| leaving.farewell.to_string());
-            self.record(self.latest.get(), |who| Event::Left {
+            let unusual = self.unusual.take().unwrap_or_default();
+            let more_refused = unusual.refused.more;
+            let why = unusual.leaving.map(|leaving| leaving.farewell.to_string());
+            self.record(self.gate.latest(), |who| Event::Left {
                 who,
                 more_refused,
                 why: why.as_deref(),

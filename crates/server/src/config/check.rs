@@ -493,7 +493,7 @@ fn stream_options(
         values::word(text, "a thing to do", &choices)
     });
     values.set(&mut options.banner, &raw.banner, |text| {
-        Ok(Some(text.into()))
+        Ok(Some(Arc::new(text.to_owned())))
     });
     options
 }

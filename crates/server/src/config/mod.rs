@@ -188,7 +188,7 @@ pub struct StreamOptions {
     /// What happens to a client while the device is absent.
     pub when_absent: WhenAbsent,
     /// Said to each new client before anything else. The default: nothing, since it is not UART data.
-    pub banner: Option<Arc<str>>,
+    pub banner: Option<Arc<String>>,
 }
 
 /// What happens to a client while the device is absent.

@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use uartnet_hub::{CloseReason, DeviceState, Notice, Refusal};
 
 use super::writer::Writer;
@@ -36,7 +35,8 @@ pub(super) struct Bridge {
     /// `None` until the first notice tells.
     present: Option<bool>,
     /// Sent by the client while the device was away.
-    waiting: Vec<u8>,
+    #[allow(clippy::box_collection)] // one word, as there is hardly ever anything
+    waiting: Option<Box<Vec<u8>>>,
     ending: Option<Box<Ending>>,
     /// Nobody listens any more.
     gone: bool,
@@ -68,16 +68,18 @@ impl Bridge {
             writer: None,
         };
         let (client, attached) = port.attach(now, wish);
-        Ok(Bridge {
+        let bridge = Bridge {
             client,
             writer: Writer::new(attached.write_offset),
             when_absent: options.when_absent,
             present: None,
-            waiting: Vec::new(),
+            waiting: None,
             ending: None,
             gone: false,
             finished: None,
-        })
+        };
+        bridge.watch_writes(now);
+        Ok(bridge)
     }
 
     // --- getters
@@ -91,8 +93,18 @@ impl Bridge {
     pub(super) fn has_room(&self) -> bool {
         self.finished.is_none()
             && self.ending.is_none()
-            && self.waiting.len() < WAITING
+            && self.waiting_len() < WAITING
             && !self.writer.holds()
+    }
+
+    fn waiting_len(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
+    }
+
+    /// Whether everything its client sent was handed over, and it can take more: nothing comes of input then but more bytes
+    /// for the UART.
+    pub(super) fn flows(&self) -> bool {
+        self.has_room() && self.waiting_len() == 0
     }
 
     /// Whether, and how, the connection closes.
@@ -116,14 +128,13 @@ impl Bridge {
         if self.finished.is_some() {
             return;
         }
-        if self.waiting.is_empty() && !self.writer.holds() {
+        if self.waiting_len() == 0 && !self.writer.holds() {
             let before = self.writer.end();
-            let pushed = self
-                .writer
-                .push(now, &self.client, Bytes::copy_from_slice(bytes));
+            let pushed = self.writer.push(now, &self.client, bytes);
             self.handle_pushed(pushed, bytes, before);
         } else {
-            self.waiting.extend_from_slice(bytes);
+            let waiting = self.waiting.get_or_insert_default();
+            waiting.extend_from_slice(bytes);
         }
     }
 
@@ -135,6 +146,7 @@ impl Bridge {
         self.ending = Some(Box::new(Ending::Writing {
             until: now + WRITING,
         }));
+        self.watch_writes(now);
         self.settle_ending(now);
     }
 
@@ -158,7 +170,7 @@ impl Bridge {
             return;
         }
         if let Some(Ending::Writing { .. }) = self.ending.as_deref() {
-            let left = self.waiting.len() as u64 + self.writer.unsettled();
+            let left = self.waiting_len() as u64 + self.writer.unsettled();
             tracing::warn!(port = %self.port(), bytes = left, "a client left, and the UART does not take its last bytes");
         }
         self.finished.get_or_insert(Finish::Close);
@@ -166,9 +178,8 @@ impl Bridge {
 
     // --- what to do now
 
-    /// The next thing for the client: data, or something a protocol may have a word for.
+    /// The next thing for the client: data, or something a protocol may have a word for. After [`Bridge::resume`].
     pub(super) fn poll(&mut self, now: Instant, limit: usize) -> Option<Notice> {
-        self.resume(now);
         while self.finished.is_none() {
             let notice = self.client.poll_notice(now, limit)?;
             match &notice {
@@ -191,6 +202,7 @@ impl Bridge {
                 Notice::WriteLost { to, from, reason } => {
                     tracing::warn!(port = %self.port(), bytes = to - from, %reason, "bytes of a client are lost");
                     self.writer.settle(*to);
+                    self.watch_writes(now);
                 }
                 Notice::Gap { from, to, .. } => {
                     // A reader that cannot carry gaps is cut when it lags; what is left is history that had expired
@@ -209,6 +221,11 @@ impl Bridge {
             self.settle_ending(now);
         }
         None
+    }
+
+    /// Whether the last notice told everything, so that [`Bridge::poll`] would find none.
+    pub(super) fn finds_nothing(&self) -> bool {
+        self.client.finds_nothing()
     }
 
     fn handle_state(&mut self, now: Instant, state: &DeviceState) {
@@ -237,7 +254,7 @@ impl Bridge {
     }
 
     /// What waited for the device or for room is tried again.
-    fn resume(&mut self, now: Instant) {
+    pub(super) fn resume(&mut self, now: Instant) {
         if self.writer.holds() {
             let held = self.writer.held_len();
             match self.writer.resume(now, &self.client) {
@@ -248,10 +265,12 @@ impl Bridge {
                 Err(refusal) => self.refuse(&refusal.to_string()),
             }
         }
-        if self.present == Some(true) && !self.waiting.is_empty() && !self.writer.holds() {
-            let waiting = Bytes::from(std::mem::take(&mut self.waiting));
+        if self.present == Some(true)
+            && !self.writer.holds()
+            && let Some(waiting) = self.waiting.take()
+        {
             let before = self.writer.end();
-            let pushed = self.writer.push(now, &self.client, waiting.clone());
+            let pushed = self.writer.push(now, &self.client, &waiting);
             self.handle_pushed(pushed, &waiting, before);
         }
         self.settle_ending(now);
@@ -264,18 +283,28 @@ impl Bridge {
             // The hub knows of it before its notice has come here.
             Err(Refusal::Absent { .. }) if self.when_absent == WhenAbsent::Hold => {
                 let accepted = (self.writer.end() - from) as usize;
-                let behind = std::mem::replace(&mut self.waiting, bytes[accepted..].to_vec());
-                self.waiting.extend_from_slice(&behind);
+                let mut waiting = bytes[accepted..].to_vec();
+                if let Some(behind) = self.waiting.take() {
+                    waiting.extend_from_slice(&behind);
+                }
+                self.waiting = Some(Box::new(waiting));
                 self.present = Some(false);
             }
             Err(refusal) => self.refuse(&refusal.to_string()),
         }
     }
 
+    /// Only a client that is to end waits for what the UART takes.
+    fn watch_writes(&self, now: Instant) {
+        let on = self.ending.is_some();
+        let client = &self.client;
+        client.with_hub(now, |hub, id| hub.watch_writes(id, on));
+    }
+
     /// Once all that a client sent is written, it may listen for a while.
     fn settle_ending(&mut self, now: Instant) {
         if let Some(Ending::Writing { .. }) = self.ending.as_deref()
-            && self.waiting.is_empty()
+            && self.waiting_len() == 0
             && !self.writer.is_unsettled()
         {
             if self.gone {

@@ -109,6 +109,12 @@ pub trait Session: fmt::Debug {
     /// rung.
     fn poll_output(&mut self, now: Instant, out: &mut Output);
 
+    /// Whether the input that it was given last gave it nothing to say and no reason to end: it is then not asked, unless
+    /// something else happens.
+    fn stays_silent(&self) -> bool {
+        false
+    }
+
     /// Whether it can take more input now. It can become true in [`Session::poll_output`].
     fn wants_input(&self) -> bool;
 

@@ -14,7 +14,10 @@ const SHARE_FROM: usize = 1024;
 pub struct Output {
     /// The first chunk, if it was shared when there was nothing else: most outputs are one.
     head: Bytes,
-    chunks: VecDeque<Bytes>,
+    /// Between the first and the tail; few outputs have any.
+    #[allow(clippy::box_collection)]
+    // so that one which is not there is one word to make and to drop
+    chunks: Option<Box<VecDeque<Bytes>>>,
     tail: BytesMut,
     len: usize,
 }
@@ -63,7 +66,7 @@ impl Output {
             return;
         }
         self.push_shared(std::mem::take(&mut other.head));
-        for chunk in other.chunks.drain(..) {
+        for chunk in other.chunks.take().into_iter().flat_map(|it| *it) {
             self.push_shared(chunk);
         }
         self.push_shared(other.tail.split().freeze());
@@ -81,25 +84,28 @@ impl Output {
             return self.push(&bytes);
         }
         self.len += bytes.len();
+        let chunks = self.chunks.get_or_insert_default();
         if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+            chunks.push_back(self.tail.split().freeze());
         }
-        self.chunks.push_back(bytes);
+        chunks.push_back(bytes);
     }
 
     /// All of it, if that is one piece.
     pub fn as_one_piece(&self) -> Option<&[u8]> {
-        let (head, tail) = (&self.head[..], &self.tail[..]);
-        let found = [head, tail]
-            .into_iter()
-            .find(|piece| piece.len() == self.len);
-        found.filter(|piece| !piece.is_empty())
+        match self.len {
+            0 => None,
+            all if self.head.len() == all => Some(&self.head),
+            all if self.tail.len() == all => Some(&self.tail),
+            _ => None,
+        }
     }
 
     /// The first pieces, for a vectored write; how many of `slices` were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let head = (!self.head.is_empty()).then_some(&self.head[..]);
-        let pieces = self.chunks.iter().map(|chunk| &chunk[..]);
+        let pieces = self.chunks.iter().flat_map(|it| it.iter());
+        let pieces = pieces.map(|chunk| &chunk[..]);
         let tail = (!self.tail.is_empty()).then_some(&self.tail[..]);
         let pieces = head.into_iter().chain(pieces).chain(tail);
         let mut filled = 0;
@@ -113,29 +119,30 @@ impl Output {
     /// The socket took the first `count` bytes (at most [`Output::len`]).
     pub fn advance(&mut self, mut count: usize) {
         self.len -= count;
+        if self.len == 0 {
+            *self = Output::default();
+            return;
+        }
         if count < self.head.len() {
             return self.head.advance(count);
         }
         count -= self.head.len();
         self.head = Bytes::new();
-        while let Some(chunk) = self.chunks.front_mut() {
+        while let Some(chunk) = self.chunks.as_mut().and_then(|it| it.front_mut()) {
             if count < chunk.len() {
                 return chunk.advance(count);
             }
             count -= chunk.len();
-            self.chunks.pop_front();
+            self.chunks.as_mut().and_then(|it| it.pop_front());
         }
         self.tail.advance(count);
-        if self.len == 0 {
-            *self = Output::default();
-        }
     }
 
     /// Everything it holds as one piece, which it then no longer holds.
     pub fn take(&mut self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len);
         all.extend_from_slice(&self.head);
-        for chunk in &self.chunks {
+        for chunk in self.chunks.iter().flat_map(|it| it.iter()) {
             all.extend_from_slice(chunk);
         }
         all.extend_from_slice(&self.tail);
@@ -191,13 +198,14 @@ mod tests {
         output.push_shared(chunk.slice(..1));
         output.push_shared(chunk.clone());
         assert_eq!(output.head.as_ptr(), chunk.as_ptr());
-        assert_eq!(output.chunks[0].as_ptr(), chunk.as_ptr());
+        let chunks = output.chunks.as_ref().unwrap();
+        assert_eq!(chunks[0].as_ptr(), chunk.as_ptr());
         output.push(b"x");
         output.advance(SHARE_FROM + 2);
         let alone = Bytes::from(vec![7; 5]);
         output.push_shared(alone.clone());
         output.advance(5);
         assert!(alone.is_unique(), "it is held no more");
-        assert_eq!((output.chunks.capacity(), output.tail.capacity()), (0, 0));
+        assert_eq!((output.chunks, output.tail.capacity()), (None, 0));
     }
 }

@@ -49,7 +49,7 @@ impl EndpointKind for Raw {
 struct RawSession {
     bridge: Bridge,
     /// What is to be said first.
-    banner: Option<Arc<str>>,
+    banner: Option<Arc<String>>,
 }
 
 impl Session for RawSession {
@@ -81,6 +81,7 @@ impl Session for RawSession {
         if let Some(banner) = self.banner.take() {
             out.push(banner.as_bytes());
         }
+        self.bridge.resume(now);
         while !out.is_full() {
             match self.bridge.poll(now, PIECE) {
                 Some(Notice::Data { bytes, .. }) => out.push_shared(bytes),
@@ -88,7 +89,14 @@ impl Session for RawSession {
                 Some(_) => {}
                 None => break,
             }
+            if self.bridge.finds_nothing() {
+                break;
+            }
         }
+    }
+
+    fn stays_silent(&self) -> bool {
+        self.bridge.flows()
     }
 
     fn wants_input(&self) -> bool {

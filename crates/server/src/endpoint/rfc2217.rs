@@ -87,7 +87,7 @@ struct Rfc2217Session {
     /// The client has shut down its sending half; the bridge learns of it when everything before was handed on.
     ended: bool,
     /// What is to be said first.
-    banner: Option<Arc<str>>,
+    banner: Option<Arc<String>>,
 }
 
 /// A request that the port's task is carrying out.
@@ -110,6 +110,9 @@ struct Known {
 
 impl Session for Rfc2217Session {
     fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
+        if self.bridge.has_room() && self.server.is_plain(bytes) {
+            return self.bridge.handle_bytes(now, bytes);
+        }
         let watched = self.watched_errors();
         self.server.handle_input(bytes, &mut self.said);
         let watches = self.watched_errors();
@@ -145,19 +148,32 @@ impl Session for Rfc2217Session {
         if let Some(banner) = self.banner.take() {
             self.server.send_data(banner.as_bytes(), &mut self.said);
         }
-        self.work(now);
-        out.push_shared(self.said.split().freeze());
-        while !out.is_full() {
-            let limit = if self.server.is_suspended() { 0 } else { PIECE };
-            let Some(notice) = self.bridge.poll(now, limit) else {
-                break;
-            };
-            self.handle_notice(notice);
+        self.bridge.resume(now);
+        loop {
             self.work(now);
-            out.push_shared(self.said.split().freeze());
+            // An idle connection holds no buffer.
+            if !self.said.is_empty() {
+                out.push_shared(std::mem::take(&mut self.said).freeze());
+            }
+            if out.is_full() {
+                return;
+            }
+            let limit = if self.server.is_suspended() { 0 } else { PIECE };
+            match self.bridge.poll(now, limit) {
+                Some(Notice::Data { bytes, .. }) if self.server.sends_as_it_is(&bytes) => {
+                    out.push_shared(bytes);
+                    if self.server.is_idle() && self.bridge.finds_nothing() {
+                        return;
+                    }
+                }
+                Some(notice) => self.handle_notice(notice),
+                None => return,
+            }
         }
-        // An idle connection holds no buffer.
-        self.said = BytesMut::new();
+    }
+
+    fn stays_silent(&self) -> bool {
+        self.bridge.flows() && self.server.is_idle() && self.said.is_empty()
     }
 
     fn wants_input(&self) -> bool {
@@ -185,6 +201,9 @@ impl Rfc2217Session {
 
     /// Hands on what the client asked for, one request after the other.
     fn work(&mut self, now: Instant) {
+        if self.server.is_idle() && !self.ended {
+            return;
+        }
         while self.doing.is_none() && self.bridge.has_room() {
             let Some(request) = self.server.poll_request(&mut self.said) else {
                 break;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use uartnet_hub::Refusal;
 
 use crate::gateway::PortClient;
@@ -74,13 +74,21 @@ impl Writer {
         &mut self,
         now: Instant,
         client: &PortClient,
-        bytes: Bytes,
+        bytes: &[u8],
     ) -> Result<(), Refusal> {
         debug_assert!(
             !self.holds(),
             "the client must not be read while bytes are held"
         );
-        self.hand_over(now, client, bytes)
+        let accepted = self.hand_over(now, client, bytes)?;
+        let bytes = &bytes[accepted..];
+        if !bytes.is_empty() {
+            self.held = Some(Box::new(Held {
+                bytes: Bytes::copy_from_slice(bytes),
+                since: client.port().losses_that_discard(),
+            }));
+        }
+        Ok(())
     }
 
     /// Tries again with what is held. If the device was lost meanwhile, that was meant for a device that is no more, unless
@@ -89,7 +97,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::push`].
     pub(super) fn resume(&mut self, now: Instant, client: &PortClient) -> Result<(), Refusal> {
-        let Some(held) = self.held.take() else {
+        let Some(mut held) = self.held.take() else {
             return Ok(());
         };
         let losses = client.port().losses_that_discard();
@@ -98,44 +106,41 @@ impl Writer {
                 reason: "it was lost while these bytes waited for room".to_owned(),
             });
         }
-        match self.hand_over(now, client, held.bytes.clone()) {
-            Err(Refusal::Absent { .. }) if losses.is_none() => {
-                self.held = Some(held);
-                Ok(())
-            }
-            handed_over => handed_over,
+        match self.hand_over(now, client, &held.bytes) {
+            Ok(accepted) => held.bytes.advance(accepted),
+            Err(Refusal::Absent { .. }) if losses.is_none() => {}
+            Err(refusal) => return Err(refusal),
         }
+        self.held = Some(held).filter(|held| !held.bytes.is_empty());
+        Ok(())
     }
 
+    /// Says how many bytes there was room for.
     fn hand_over(
         &mut self,
         now: Instant,
         client: &PortClient,
-        mut bytes: Bytes,
-    ) -> Result<(), Refusal> {
-        let mut piece = bytes.clone();
-        while !piece.is_empty() {
-            let len = piece.len();
-            match client.write(now, piece) {
+        bytes: &[u8],
+    ) -> Result<usize, Refusal> {
+        let mut rest = bytes;
+        let mut len = rest.len();
+        while len > 0 {
+            match client.write(now, &rest[..len]) {
                 Ok(()) => {
                     self.next += len as u64;
-                    bytes = bytes.split_off(len);
-                    piece = bytes.clone();
+                    rest = &rest[len..];
+                    len = rest.len();
                 }
                 // Larger than the queue will ever have room for: it goes in pieces, and others may come between them.
                 Err(Refusal::Busy { limit, .. })
-                    if len > limit.div_ceil(2) && bytes.len() > limit =>
+                    if len > limit.div_ceil(2) && rest.len() > limit =>
                 {
-                    piece = bytes.slice(..limit.div_ceil(2).max(1).min(len - 1));
+                    len = limit.div_ceil(2).max(1).min(len - 1);
                 }
-                Err(Refusal::Busy { .. }) => {
-                    let since = client.port().losses_that_discard();
-                    self.held = Some(Box::new(Held { bytes, since }));
-                    return Ok(());
-                }
+                Err(Refusal::Busy { .. }) => break,
                 Err(refusal) => return Err(refusal),
             }
         }
-        Ok(())
+        Ok(bytes.len() - rest.len())
     }
 }

@@ -191,7 +191,7 @@ async fn write(client: &Watcher, bench: &Bench, written: &mut Written) {
     let from = written.meant_for.len();
     let bytes: Vec<u8> = (from..from + WRITE_LEN).map(byte_at).collect();
     let accepted = client.client.with_hub(Instant::now(), |hub, id| {
-        hub.write(Instant::now(), id, Bytes::from(bytes))
+        hub.write(Instant::now(), id, &bytes)
     });
     match accepted {
         Ok(()) => {

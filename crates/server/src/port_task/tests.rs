@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::task::Waker;
 
+use bytes::Bytes;
 use uart_iface::testing::{Call, Fault};
 use uart_iface::{
     FlowControl, InputSignals, LineSettings, OutputChange, OutputSignals, PortStatus, Purge,

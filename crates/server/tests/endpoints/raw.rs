@@ -1,5 +1,6 @@
 //! The `raw` endpoint against a real hub: bytes are bytes, nothing else is ever sent, and nothing a client sent is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uartnet_hub::{HubConfig, OnLag, OnLoss, ReadFrom, WritePolicy};
@@ -255,7 +256,7 @@ fn a_client_that_lags_is_cut_because_a_stream_of_bytes_cannot_say_what_is_missin
 fn a_banner_is_said_first_where_it_was_asked_for() {
     let world = World::new(hub());
     let options = StreamOptions {
-        banner: Some("board0 on bench1\r\n".into()),
+        banner: Some(Arc::new("board0 on bench1\r\n".to_owned())),
         from: ReadFrom::Start,
         ..StreamOptions::default()
     };

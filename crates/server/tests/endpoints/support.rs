@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use uart_iface::{InputSignals, LineSettings, OutputSignals};
 use uartnet_hub::{
     Access, Action, ActionDone, DeviceState, Epoch, HubConfig, OnLag, OnLoss, Profile, ReplyEnd,
@@ -135,9 +134,9 @@ impl World {
 
     /// The board sends.
     pub(crate) fn board_says(&self, bytes: impl AsRef<[u8]>) {
-        let bytes = Bytes::copy_from_slice(bytes.as_ref());
-        self.port()
-            .with_hub(self.now, |hub| hub.handle_uart_data(self.now, bytes));
+        self.port().with_hub(self.now, |hub| {
+            hub.handle_uart_data(self.now, bytes.as_ref())
+        });
     }
 
     /// What the board has been sent since this was last asked.
@@ -147,10 +146,9 @@ impl World {
 
     pub(crate) fn board_heard_bytes(&self) -> Vec<u8> {
         let mut heard = Vec::new();
-        while let Some(bytes) = self
-            .port()
-            .with_hub(self.now, |hub| hub.poll_transmit(self.now))
-        {
+        while let Some(bytes) = self.port().with_hub(self.now, |hub| {
+            hub.poll_transmit(self.now).map(<[u8]>::to_vec)
+        }) {
             heard.extend_from_slice(&bytes);
             self.port().with_hub(self.now, |hub| {
                 hub.handle_transmitted(self.now, bytes.len())

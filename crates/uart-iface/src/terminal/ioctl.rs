@@ -49,24 +49,31 @@ impl Registered {
     }
 
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
-        self.registration()?.poll_read_ready(cx)
+        match &self.registration {
+            Some(registration) => registration.poll_read_ready(cx),
+            None => Poll::Ready(Err(not_watched())),
+        }
     }
 
     /// Until it can be read, perhaps. Any number of tasks may wait.
     #[cfg(feature = "backends")]
     pub(crate) async fn readable(&self) -> io::Result<Ready<'_>> {
-        self.registration()?.readable().await
+        let registration = self.registration.as_ref().ok_or_else(not_watched)?;
+        registration.readable().await
     }
 
     /// It must be [watched for](Registered::watch_for) that.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
-        self.registration()?.poll_write_ready(cx)
+        match &self.registration {
+            Some(registration) => registration.poll_write_ready(cx),
+            None => Poll::Ready(Err(not_watched())),
+        }
     }
+}
 
-    fn registration(&self) -> io::Result<&AsyncFd<Arc<OwnedFd>>> {
-        let registration = self.registration.as_ref();
-        registration.ok_or_else(|| io::Error::other("it is not watched any more"))
-    }
+#[cold]
+fn not_watched() -> io::Error {
+    io::Error::other("it is not watched any more")
 }
 
 impl AsFd for Registered {

@@ -98,7 +98,7 @@ impl Plain {
             Some(board) => {
                 let from = board.writer.end();
                 let to = from + payload.len() as u64;
-                match board.writer.push(now, &board.client, payload) {
+                match board.writer.push(now, &board.client, &payload) {
                     Ok(()) if from == to => {
                         Awaited::Ready(Bytes::from_static(DATA_RECEIVED.as_bytes()))
                     }

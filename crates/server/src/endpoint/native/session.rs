@@ -444,7 +444,7 @@ impl Conversation {
                 .min(bytes.len()),
         );
         open.writer
-            .push(now, &open.talk.client, bytes)
+            .push(now, &open.talk.client, &bytes)
             .map_err(|refusal| not_written((&refusal).into(), &open.writer))
     }
 
