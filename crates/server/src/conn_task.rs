@@ -369,8 +369,11 @@ impl<S: Session> Round<'_, S> {
                 continue;
             }
             let timed = self.time(cx);
-            if timed.is_pending() && !self.connection.nudge.poll(cx) {
-                return Poll::Pending;
+            if timed.is_pending() {
+                if !self.connection.nudge.poll(cx) {
+                    return Poll::Pending;
+                }
+                self.connection.silent = false;
             }
         }
         let _timed = self.time(cx);
@@ -960,6 +963,65 @@ mod tests {
             () = ring => {}
             () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("it sleeps for ever"),
         }
+    }
+
+    /// Its input rings its own nudge, as a first write does that takes the lease, and it has something to say then.
+    #[derive(Debug)]
+    struct RingsItself {
+        nudge: Rc<Nudge>,
+        heard: bool,
+        said: bool,
+    }
+
+    impl Session for RingsItself {
+        fn handle_input(&mut self, _now: Instant, _bytes: &[u8]) {
+            self.heard = true;
+            self.nudge.ring();
+        }
+
+        fn handle_end_of_input(&mut self, _now: Instant) {}
+
+        fn handle_stop(&mut self, _now: Instant) {}
+
+        fn poll_output(&mut self, _now: Instant, out: &mut Output) {
+            if self.heard && !self.said {
+                self.said = true;
+                out.push(b"taken");
+            }
+        }
+
+        fn stays_silent(&self) -> bool {
+            true
+        }
+
+        fn wants_input(&self) -> bool {
+            true
+        }
+
+        fn finished(&self) -> Option<Finish> {
+            self.said.then_some(Finish::Close)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_rung_by_its_own_input_is_asked_although_it_stays_silent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        let (stream, client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        let nudge = Rc::<Nudge>::default();
+        let session = RingsItself {
+            nudge: nudge.clone(),
+            heard: false,
+            said: false,
+        };
+        let mut account = Account::default();
+        let served = serve(stream, session, nudge, ending(), &mut account);
+        let send = async { SockRef::from(&client).send(b"LED ?").unwrap() };
+        let conversation = async { tokio::join!(served, send).0 };
+        let served = tokio::time::timeout(Duration::from_secs(10), conversation).await;
+        served.expect("it is never asked").unwrap();
+        assert_eq!((account.received, account.sent), (5, 5));
     }
 
     /// It is over when it has heard a z, and notes the bytes as they come.

@@ -561,9 +561,10 @@ mod tests {
                 yield_now().await;
             }
             bell.notify_waiters();
-            while log.borrow().is_empty() {
+            for _ in 0..10 {
                 yield_now().await;
             }
+            assert_eq!(*log.borrow(), ["woken"]);
             others.borrow_mut().clear();
         });
     }
