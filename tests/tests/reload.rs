@@ -67,12 +67,10 @@ fn with_listener(text: &str) -> String {
     format!("[[listen]]\nprotocol = \"uartnet\"\naddress = \"127.0.0.1:0\"\nport = \"a\"\n{text}")
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that no socket has at this moment, at any address of this machine: one of the tests takes it at all of them.
 fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    let any = TcpListener::bind("0.0.0.0:0").unwrap();
+    SocketAddr::from(([127, 0, 0, 1], any.local_addr().unwrap().port()))
 }
 
 const A: &str = "[[port]]\nname = \"a\"\ndevice = \"sim:echo\"\n";
