@@ -4,16 +4,16 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Shutdown as Half};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustix::net::sockopt::socket_peercred;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::endpoint::{Finish, Output, Session};
 use crate::nudge::Nudge;
 use crate::port_task::Alarm;
 use crate::scratch::with_scratch;
+use crate::socket::{Behind, Socket};
 
 /// How long, and for how many bytes, a closing connection reads what its client is still sending.
 const LINGER: Duration = Duration::from_secs(1);
@@ -49,11 +50,11 @@ const SLICES: usize = 16;
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// TCP.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// A Unix socket.
-    Unix(UnixStream),
+    Unix(Socket),
     /// TCP, and TLS over it, shaken hands. What TLS holds of what it could not send is at most its buffer limit (64 KiB).
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// What a connection needs to come to an end.
@@ -296,6 +297,16 @@ enum Input {
     Ended,
 }
 
+impl Input {
+    /// Behind what was read.
+    fn behind(behind: Behind) -> Input {
+        match behind {
+            Behind::Unknown => Input::Open,
+            Behind::Nothing => Input::Awaited,
+        }
+    }
+}
+
 /// The socket takes nothing more: the client is gone, or going. What it sent before is still read and carried out.
 struct Broken {
     error: io::Error,
@@ -443,11 +454,8 @@ impl<S: Session> Round<'_, S> {
         self.connection.input = Input::Awaited;
         with_scratch(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            let Connection {
-                stream, session, ..
-            } = &mut *self.connection;
-            let urgent = |input: &[u8]| session.may_end_before_urgent(input);
-            let read = ready!(stream.poll_read(cx, &mut buffer, urgent));
+            let stream = &mut self.connection.stream;
+            let read = ready!(stream.poll_read(cx, &mut buffer));
             let now = Instant::now();
             self.now = Some(now);
             match read {
@@ -530,7 +538,7 @@ async fn linger(mut stream: Stream, received: &mut u64) -> io::Result<()> {
         while left > 0 {
             let count = with_scratch(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);
-                ready!(stream.poll_read(cx, &mut buffer, |_| true))?;
+                ready!(stream.poll_read(cx, &mut buffer))?;
                 Poll::Ready(io::Result::Ok(buffer.filled().len()))
             });
             match ready!(count)? {
@@ -552,24 +560,28 @@ impl Stream {
     /// Who is at the other end, for logs and for other clients' refusals.
     pub(crate) fn peer(&self) -> String {
         match self {
-            Stream::Tcp(_) | Stream::Tls(_) => match self.tcp().map(TcpStream::peer_addr) {
-                Some(Ok(peer)) => peer.to_string(),
-                _ => "unknown".to_owned(),
+            Stream::Tcp(_) | Stream::Tls(_) => match self.peer_address() {
+                Some(peer) => peer.to_string(),
+                None => "unknown".to_owned(),
             },
-            Stream::Unix(stream) => match stream.peer_cred().ok().and_then(|cred| cred.pid()) {
-                Some(pid) => format!("pid {pid}"),
-                None => "a local process".to_owned(),
+            Stream::Unix(stream) => match socket_peercred(stream) {
+                Ok(peer) => format!("pid {}", peer.pid.as_raw_nonzero()),
+                Err(_) => "a local process".to_owned(),
             },
         }
     }
 
     /// The IP address at the other end, if it has one.
     pub(crate) fn address(&self) -> Option<IpAddr> {
-        Some(self.tcp()?.peer_addr().ok()?.ip())
+        Some(self.peer_address()?.ip())
+    }
+
+    fn peer_address(&self) -> Option<SocketAddr> {
+        SockRef::from(self.tcp()?).peer_addr().ok()?.as_socket()
     }
 
     /// The TCP connection underneath, if there is one.
-    fn tcp(&self) -> Option<&TcpStream> {
+    fn tcp(&self) -> Option<&Socket> {
         match self {
             Stream::Tcp(stream) => Some(stream),
             Stream::Tls(stream) => Some(stream.get_ref().0),
@@ -583,8 +595,8 @@ impl Stream {
         let Some(stream) = self.tcp() else {
             return Ok(());
         };
-        stream.set_nodelay(true)?;
         let socket = SockRef::from(stream);
+        socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&keepalive(dead_peer))?;
         // An urgent byte is a byte of the stream like any other. Telnet's Synch sends the IAC of its data mark as one.
         socket.set_out_of_band_inline(true)?;
@@ -598,18 +610,13 @@ impl Stream {
     /// Ends the sending half: the other side can tell that from a connection that was cut. TLS has to send its own end
     /// first, for which a client that does not read is given [`LINGER`].
     async fn end(&mut self) -> io::Result<()> {
-        let done = match self {
-            Stream::Tcp(stream) => SockRef::from(&*stream).shutdown(Half::Write),
-            Stream::Unix(stream) => SockRef::from(&*stream).shutdown(Half::Write),
+        match self {
+            Stream::Tcp(stream) | Stream::Unix(stream) => stream.end(),
             Stream::Tls(stream) => {
                 let end = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
                 let late = Err(io::ErrorKind::TimedOut.into());
                 tokio::time::timeout(LINGER, end).await.unwrap_or(late)
             }
-        };
-        match done {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            done => done,
         }
     }
 
@@ -618,30 +625,26 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// What is known of the input behind what was read. Whether an urgent byte may come there is asked as of
-    /// [`Session::may_end_before_urgent`].
+    /// What is known of the input behind what was read.
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-        may_end_before_urgent: impl Fn(&[u8]) -> bool,
     ) -> Poll<io::Result<Input>> {
-        let read = match self {
-            Stream::Tcp(stream) => return poll_read_tcp(stream, cx, buffer, may_end_before_urgent),
-            // They know that a short read means that nothing more is there.
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        };
-        read.map_ok(|()| Input::Open)
+        match self {
+            Stream::Tcp(stream) | Stream::Unix(stream) => {
+                stream.poll_read_ahead(cx, buffer).map_ok(Input::behind)
+            }
+            Stream::Tls(stream) => Pin::new(stream)
+                .poll_read(cx, buffer)
+                .map_ok(|()| Input::Open),
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, output: &Output) -> Poll<io::Result<usize>> {
         if let Some(piece) = output.as_one_piece() {
             return match self {
-                Stream::Tcp(stream) => {
-                    poll_write_tcp(stream, cx, piece.len(), || stream.try_write(piece))
-                }
-                Stream::Unix(stream) => Pin::new(stream).poll_write(cx, piece),
+                Stream::Tcp(stream) | Stream::Unix(stream) => stream.poll_send(cx, piece),
                 Stream::Tls(stream) => Pin::new(stream).poll_write(cx, piece),
             };
         }
@@ -649,11 +652,7 @@ impl Stream {
         let filled = output.slices(&mut slices);
         let slices = &slices[..filled];
         match self {
-            Stream::Tcp(stream) => {
-                let len = slices.iter().map(|slice| slice.len()).sum();
-                poll_write_tcp(stream, cx, len, || stream.try_write_vectored(slices))
-            }
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tcp(stream) | Stream::Unix(stream) => stream.poll_send_all(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
@@ -690,67 +689,9 @@ fn keepalive(dead_peer: Duration) -> TcpKeepalive {
         .with_retries(PROBES)
 }
 
-/// A short read means that nothing more is there, and the read that would find nothing is saved; except where the kernel may
-/// have ended it before an urgent byte, and nobody would come back for the rest until the client sends something else.
-fn poll_read_tcp(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
-    may_end_before_urgent: impl Fn(&[u8]) -> bool,
-) -> Poll<io::Result<Input>> {
-    loop {
-        let room = buffer.remaining();
-        match stream.try_read(buffer.initialize_unfilled()) {
-            Ok(count) => {
-                buffer.advance(count);
-                let is_short = 0 < count && count < room;
-                if is_short && !may_end_before_urgent(buffer.filled()) {
-                    forget(stream, Interest::READABLE);
-                    // Its end may be there all the same.
-                    if stream.poll_read_ready(cx).is_pending() {
-                        return Poll::Ready(Ok(Input::Awaited));
-                    }
-                }
-                return Poll::Ready(Ok(Input::Open));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        ready!(stream.poll_read_ready(cx))?;
-    }
-}
-
-/// A write of fewer than `len` bytes means that there is no more room, and the write that would find none is saved.
-fn poll_write_tcp(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    len: usize,
-    write: impl Fn() -> io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        match write() {
-            Ok(count) => {
-                if 0 < count && count < len {
-                    forget(stream, Interest::WRITABLE);
-                }
-                return Poll::Ready(Ok(count));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        ready!(stream.poll_write_ready(cx))?;
-    }
-}
-
-/// The socket forgets that it was ready for this.
-fn forget(stream: &TcpStream, interest: Interest) {
-    let not_ready = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-    // It says no more than it is told.
-    let _ = stream.try_io(interest, not_ready);
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
     use tokio::task::LocalSet;
 
     use super::*;
@@ -789,6 +730,23 @@ mod tests {
         }
     }
 
+    /// A connection, and its other end.
+    fn unix_pair() -> (Stream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let ours = ours.into_std().unwrap();
+        (Stream::Unix(Socket::new(ours.into()).unwrap()), theirs)
+    }
+
+    /// The same, of TCP.
+    async fn tcp_pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        let ours = accepted.unwrap().0.into_std().unwrap();
+        let ours = Socket::new(ours.into()).unwrap();
+        (Stream::Tcp(ours), client.unwrap())
+    }
+
     async fn serve(
         stream: Stream,
         session: impl Session + Unpin,
@@ -817,7 +775,7 @@ mod tests {
     async fn what_a_client_still_sends_is_read_so_that_the_last_word_reaches_it() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = unix_pair();
         let client = async {
             theirs.write_all(b"x").await.unwrap();
             let mut last = String::new();
@@ -829,13 +787,7 @@ mod tests {
         };
         let mut account = Account::default();
         let session = Curt::default();
-        let served = serve(
-            Stream::Unix(ours),
-            session,
-            Rc::default(),
-            ending(),
-            &mut account,
-        );
+        let served = serve(ours, session, Rc::default(), ending(), &mut account);
         let (served, last) = tokio::join!(served, client);
         served.unwrap();
         assert_eq!(last, "goodbye");
@@ -873,17 +825,11 @@ mod tests {
             }
         }
 
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = unix_pair();
         let ending = ending();
         let cut = ending.cut.clone();
         let mut account = Account::default();
-        let served = serve(
-            Stream::Unix(ours),
-            Chatter,
-            Rc::default(),
-            ending,
-            &mut account,
-        );
+        let served = serve(ours, Chatter, Rc::default(), ending, &mut account);
         let cutting = async {
             // Once its socket is full, everything there is to do has been done.
             for _ in 0..1000 {
@@ -942,17 +888,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_timeout_that_is_set_while_output_is_asked_for_is_kept() {
-        let (stream, _client) = UnixStream::pair().unwrap();
+        let (stream, _client) = unix_pair();
         let nudge = Rc::<Nudge>::default();
         let (ending, mut account) = (ending(), Account::default());
         let session = Timed::default();
-        let serve = serve(
-            Stream::Unix(stream),
-            session,
-            nudge.clone(),
-            ending,
-            &mut account,
-        );
+        let serve = serve(stream, session, nudge.clone(), ending, &mut account);
         let ring = async {
             tokio::task::yield_now().await;
             nudge.ring();
@@ -1005,10 +945,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_rung_by_its_own_input_is_asked_although_it_stays_silent() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (accepted, client) = tokio::join!(listener.accept(), client);
-        let (stream, client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        let (stream, client) = tcp_pair().await;
         let nudge = Rc::<Nudge>::default();
         let session = RingsItself {
             nudge: nudge.clone(),
@@ -1043,10 +980,6 @@ mod tests {
 
         fn wants_input(&self) -> bool {
             true
-        }
-
-        fn may_end_before_urgent(&self, input: &[u8]) -> bool {
-            input.ends_with(b"C")
         }
 
         fn finished(&self) -> Option<Finish> {
@@ -1096,7 +1029,7 @@ mod tests {
     async fn who_stays_silent_is_asked_when_something_else_happens() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = unix_pair();
         let nudge = Rc::<Nudge>::default();
         let session = Mute::default();
         let asked = session.asked.clone();
@@ -1120,7 +1053,7 @@ mod tests {
             (at_first, rung, last)
         };
         let mut account = Account::default();
-        let served = serve(Stream::Unix(ours), session, nudge, ending(), &mut account);
+        let served = serve(ours, session, nudge, ending(), &mut account);
         let (served, told) = tokio::join!(served, client);
         served.unwrap();
         assert_eq!(told, (1, 2, "goodbye".to_owned()));
@@ -1131,10 +1064,7 @@ mod tests {
     async fn an_end_that_comes_with_the_last_bytes_is_seen() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (accepted, client) = tokio::join!(listener.accept(), client);
-        let (stream, mut client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        let (stream, mut client) = tcp_pair().await;
         let mut account = Account::default();
         let session = Mute::default();
         let served = serve(stream, session, Rc::default(), ending(), &mut account);
@@ -1155,10 +1085,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_follows_an_urgent_byte_is_read_without_anything_more_being_sent() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (accepted, client) = tokio::join!(listener.accept(), client);
-        let (stream, client) = (Stream::Tcp(accepted.unwrap().0), client.unwrap());
+        let (stream, client) = tcp_pair().await;
         stream.tune(Duration::from_secs(5)).unwrap();
         let session = Listens::default();
         let heard = session.heard.clone();
@@ -1179,10 +1106,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_socket_notices_a_dead_peer_within_the_time_it_is_given() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (accepted, _client) = tokio::join!(listener.accept(), client);
-        let stream = Stream::Tcp(accepted.unwrap().0);
+        let (stream, _client) = tcp_pair().await;
         for seconds in [5, 6, 11, 30, 90, 3600] {
             let dead_peer = Duration::from_secs(seconds);
             stream.tune(dead_peer).unwrap();

@@ -1,16 +1,20 @@
-//! The work of all ports, connections and listeners of a thread, as one task of the runtime: what a UART has delivered makes
-//! work for connections, and what a connection has received makes work for a port. Who is rung for it has the next turn, before
+//! The work of all ports, connections and listeners of a thread, in turns: what a UART has delivered makes work for
+//! connections, and what a connection has received makes work for a port. Who is rung for it has the next turn, before
 //! anybody for whom the operating system has something. So a byte that was read is written before the next descriptor is
 //! read. Not what the work is.
 //!
+//! Turns are given by the loop of the [runtime](crate::runtime) in which the thread sleeps, or, where there is none, as in
+//! tests, by a task of tokio's.
+//!
 //! A member weighs less than a task of its own would, and its turn begins with fewer instructions. Members share the task
 //! fairly: none of them is polled within another one's turn, each bounds what it does in one, and after [`A_TURN`] of them, and
-//! before the next one of whoever has more to do, the runtime looks after everybody else. A panic in one of them is that
+//! before the next one of whoever has more to do, everybody else is looked after. A panic in one of them is that
 //! one's end.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -47,9 +51,9 @@ struct Crew {
     at_work: Cell<Option<Id>>,
     /// They were only rung, and the runtime has nothing for them.
     only_rung: Cell<bool>,
-    /// The task is there.
-    has_task: Cell<bool>,
-    /// It sleeps, and this wakes it.
+    /// Somebody gives turns: a task, or a loop.
+    is_led: Cell<bool>,
+    /// The task sleeps, and this wakes it. A loop looks before it sleeps.
     asleep: Cell<Option<Waker>>,
     elsewhere: OnceCell<Arc<Elsewhere>>,
 }
@@ -103,8 +107,34 @@ struct Woken {
     waker: Option<Waker>,
 }
 
-/// Makes this work a member of the crew of this thread; it has its first turn soon. Must be called within a runtime where tasks
-/// of one thread can be spawned, and there must not be two of them on a thread at a time.
+/// Its turns are given by whoever holds this, and not by a task. At its end all members are dropped.
+pub(crate) struct Lead(PhantomData<*const ()>);
+
+impl Lead {
+    /// The crew of this thread. There must not be another one who leads it.
+    pub(crate) fn new() -> Lead {
+        CREW.with(|crew| {
+            crew.is_led.set(true);
+            crew.expect_others();
+        });
+        Lead(PhantomData)
+    }
+
+    /// Gives some members who wait for their turn one. Says whether nobody waits any more. `waker` is for other threads.
+    pub(crate) fn turns(&self, waker: &Waker) -> bool {
+        CREW.with(|crew| crew.turns(waker))
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        CREW.with(|crew| crew.disband());
+    }
+}
+
+/// Makes this work a member of the crew of this thread; it has its first turn soon. Must be called where somebody
+/// [leads](Lead), or within a runtime where tasks of one thread can be spawned, and there must not be two of them on a thread
+/// at a time.
 pub(crate) fn join(work: impl Future<Output = ()> + Unpin + 'static) -> Id {
     CREW.with(|crew| crew.join(work))
 }
@@ -158,7 +188,7 @@ impl Crew {
             again: RefCell::new(Vec::new()),
             at_work: Cell::new(None),
             only_rung: Cell::new(false),
-            has_task: Cell::new(false),
+            is_led: Cell::new(false),
             asleep: Cell::new(None),
             elsewhere: OnceCell::new(),
         }
@@ -168,10 +198,14 @@ impl Crew {
         self.elsewhere.get_or_init(Arc::default)
     }
 
+    /// Whoever gives turns begins by looking there, and leaves a waker.
+    fn expect_others(&self) {
+        self.elsewhere().is_any.store(true, Ordering::Release);
+    }
+
     fn join(&self, work: impl Future<Output = ()> + Unpin + 'static) -> Id {
-        if !self.has_task.replace(true) {
-            // The task begins by looking there, and leaves its waker.
-            self.elsewhere().is_any.store(true, Ordering::Release);
+        if !self.is_led.replace(true) {
+            self.expect_others();
             // Tokio's budget is a task's; every member has bounds of its own.
             spawn_local(unconstrained(Turns));
         }
@@ -267,7 +301,20 @@ impl Crew {
         nobody_waits && self.again.borrow().is_empty()
     }
 
-    /// The task goes on.
+    /// As many turns as there are at a time. Says whether nobody waits any more.
+    fn turns(&self, waker: &Waker) -> bool {
+        self.begin(waker);
+        for turn in 1..=A_TURN {
+            let prefers_woken = turn % RUNG_IN_A_ROW == 0;
+            let Some((id, only_rung)) = self.next(prefers_woken) else {
+                break;
+            };
+            self.turn(id, only_rung);
+        }
+        self.rest();
+        self.is_idle()
+    }
+
     fn begin(&self, waker: &Waker) {
         self.asleep.set(None);
         self.woken
@@ -288,7 +335,7 @@ impl Crew {
         self.only_rung.set(false);
     }
 
-    /// The task is gone, and all members with it.
+    /// Whoever gave turns is gone, and all members with it.
     fn disband(&self) {
         let members: Vec<Id> = (0..)
             .zip(&*self.members.borrow())
@@ -306,7 +353,7 @@ impl Crew {
         self.again.borrow_mut().clear();
         *self.elsewhere().lock() = Woken::default();
         self.asleep.set(None);
-        self.has_task.set(false);
+        self.is_led.set(false);
     }
 }
 
@@ -348,16 +395,7 @@ impl Future for Turns {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         CREW.with(|crew| {
-            crew.begin(cx.waker());
-            for turn in 1..=A_TURN {
-                let prefers_woken = turn % RUNG_IN_A_ROW == 0;
-                let Some((id, only_rung)) = crew.next(prefers_woken) else {
-                    break;
-                };
-                crew.turn(id, only_rung);
-            }
-            crew.rest();
-            if crew.is_idle() {
+            if crew.turns(cx.waker()) {
                 crew.asleep.set(Some(cx.waker().clone()));
                 return Poll::Pending;
             }

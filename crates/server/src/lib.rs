@@ -1,7 +1,7 @@
 //! `uartd`, the gateway daemon that owns serial ports: configuration, listeners, endpoints, port tasks, supervision.
 //! The only crate with listening sockets, and the only one that reads the clock. It does not know the client.
 //!
-//! Everything between a UART and the sockets runs on one thread ([`runtime`]), so hubs are shared without locks and
+//! Everything between a UART and the sockets runs on one thread ([`Runtime`]), so hubs are shared without locks and
 //! a byte passes without a channel or a timer.
 
 pub mod access;
@@ -25,8 +25,10 @@ mod port_task;
 pub mod reload;
 pub mod remote;
 mod running_listener;
+mod runtime;
 mod scratch;
 pub mod service_manager;
+mod socket;
 pub mod stdio;
 mod supervisor;
 pub mod telemetry;
@@ -35,4 +37,5 @@ pub mod tls_command;
 pub mod token_command;
 
 pub use listener::{BindError, Listening};
-pub use supervisor::{News, Orders, ReadConfig, RunError, Summary, run, runtime};
+pub use runtime::{Runtime, runtime};
+pub use supervisor::{News, Orders, ReadConfig, RunError, Summary, run};

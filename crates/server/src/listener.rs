@@ -14,13 +14,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Sleep, sleep};
 use uart_iface::PortName;
+use uartnet_reactor::{Half, Interest, Watched};
 
 use crate::config::ListenAddress;
 use crate::conn_task::Stream;
+use crate::socket;
 
 /// How many connections may wait to be accepted: a burst of clients is served, not refused.
 const BACKLOG: i32 = 1024;
@@ -142,12 +144,12 @@ pub(crate) struct Listener {
 /// The socket of a listener.
 #[derive(Debug)]
 pub(crate) enum Bound {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Tcp(Watched<Socket>),
+    Unix(Watched<Socket>),
 }
 
 impl Listener {
-    /// Binds and listens. Must be called within a tokio runtime.
+    /// Binds and listens. Must be called where descriptors can be [watched](Watched::new).
     ///
     /// # Errors
     /// [`BindError`], which names the address.
@@ -216,15 +218,7 @@ impl Listener {
             if let Some(failing) = &mut self.failing {
                 ready!(failing.poll_wait(cx));
             }
-            let accepted = match &*self.socket {
-                Bound::Tcp(listener) => listener
-                    .poll_accept(cx)
-                    .map_ok(|(stream, _)| Stream::Tcp(stream)),
-                Bound::Unix(listener) => listener
-                    .poll_accept(cx)
-                    .map_ok(|(stream, _)| Stream::Unix(stream)),
-            };
-            match ready!(accepted) {
+            match ready!(self.socket.poll_accept(cx)) {
                 Ok(stream) => {
                     if let Some(failing) = &mut self.failing {
                         failing.next_wait = FIRST_WAIT;
@@ -249,6 +243,18 @@ impl Listener {
 }
 
 impl Bound {
+    fn poll_accept(&self, cx: &Context<'_>) -> Poll<io::Result<Stream>> {
+        let (Bound::Tcp(listener) | Bound::Unix(listener)) = self;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accept = |listener: &Socket| Ok(accept_with(listener, flags)?);
+        let accepted = ready!(listener.poll_io(cx, Half::Read, accept))?;
+        let client = socket::Socket::new(accepted)?;
+        Poll::Ready(Ok(match self {
+            Bound::Tcp(_) => Stream::Tcp(client),
+            Bound::Unix(_) => Stream::Unix(client),
+        }))
+    }
+
     /// Whether another socket may be bound to the same TCP port.
     fn share(&self, on: bool) -> Result<(), Failed> {
         match self {
@@ -269,7 +275,7 @@ impl fmt::Display for Listening {
 
 type Failed = (&'static str, io::Error);
 
-fn bind_tcp(address: SocketAddr, shared: bool) -> Result<(TcpListener, SocketAddr), Failed> {
+fn bind_tcp(address: SocketAddr, shared: bool) -> Result<(Watched<Socket>, SocketAddr), Failed> {
     let (domain, kind) = (Domain::for_address(address), Type::STREAM.nonblocking());
     let socket = Socket::new(domain, kind, None).map_err(|e| ("socket", e))?;
     // A restarted daemon must not wait for the last one's connections to be forgotten.
@@ -284,16 +290,16 @@ fn bind_tcp(address: SocketAddr, shared: bool) -> Result<(TcpListener, SocketAdd
     if shared {
         share(&socket, false)?;
     }
-    let listener = TcpListener::from_std(socket.into()).map_err(|e| ("register", e))?;
-    let address = listener.local_addr().map_err(|e| ("getsockname", e))?;
-    Ok((listener, address))
+    let bound = socket.local_addr().map_err(|e| ("getsockname", e))?;
+    let listener = Watched::new(socket, Interest::Read).map_err(|e| ("epoll", e))?;
+    Ok((listener, bound.as_socket().unwrap_or(address)))
 }
 
 fn share(socket: &Socket, on: bool) -> Result<(), Failed> {
     socket.set_reuse_port(on).map_err(|e| ("SO_REUSEPORT", e))
 }
 
-fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failed> {
+fn bind_unix(path: &Path) -> Result<(Watched<Socket>, SocketFile), Failed> {
     let socket =
         Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(|e| ("socket", e))?;
     let address = SockAddr::unix(path).map_err(|e| ("the path", e))?;
@@ -302,7 +308,7 @@ fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), Failed> {
     // Nobody can connect before `listen`, so nobody slips in before the mode is right.
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|e| ("chmod", e))?;
     socket.listen(BACKLOG).map_err(|e| ("listen", e))?;
-    let listener = UnixListener::from_std(socket.into()).map_err(|e| ("register", e))?;
+    let listener = Watched::new(socket, Interest::Read).map_err(|e| ("epoll", e))?;
     Ok((listener, file))
 }
 

@@ -79,7 +79,7 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
     };
     stdio::tell(&assumed.told());
     let runtime = runtime().context("cannot start")?;
-    let ended = runtime.block_on(async {
+    runtime.block_on(async {
         let orders = Orders::on_signals().context("cannot handle signals")?;
         let read_again: ReadConfig = Arc::new(move || Ok(config::load(&given)?.config));
         let mut next_step = None;
@@ -108,10 +108,7 @@ fn serve(arguments: Serve) -> anyhow::Result<ExitCode> {
         };
         run(config, read_again, orders, tell).await?;
         Ok(ExitCode::SUCCESS)
-    });
-    // A disk that hangs was waited for already.
-    runtime.shutdown_background();
-    ended
+    })
 }
 
 /// Shows what is wrong with the configuration.

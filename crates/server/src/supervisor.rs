@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::{spawn_blocking, spawn_local};
@@ -44,7 +43,8 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// The first SIGTERM or SIGINT stops gracefully, the second cuts; SIGHUP reloads. Must be called within [`runtime`].
+    /// The first SIGTERM or SIGINT stops gracefully, the second cuts; SIGHUP reloads. Must be called within a
+    /// [`Runtime`](crate::Runtime).
     ///
     /// # Errors
     /// The operating system refused a handler.
@@ -121,18 +121,9 @@ pub enum RunError {
     Audit(#[from] io::Error),
 }
 
-/// The runtime [`run`] needs: everything on one thread.
-///
-/// # Errors
-/// The operating system refused a file descriptor.
-pub fn runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
-}
-
 /// Runs the gateway until it has stopped. [`News::Listening`] is told once for each listener, as soon as it accepts: at first
-/// when all do, and again for those that a reload adds. Must run in [`runtime`] or in a [`tokio::task::LocalSet`].
+/// when all do, and again for those that a reload adds. Must run in a
+/// [`Runtime`](crate::Runtime) or in a [`tokio::task::LocalSet`].
 ///
 /// # Errors
 /// It could not start; nothing is left running then. A device that is absent is no error.

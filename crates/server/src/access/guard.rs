@@ -108,11 +108,6 @@ impl Session for Guarded {
         inside.is_some_and(|session| session.wants_input())
     }
 
-    fn may_end_before_urgent(&self, input: &[u8]) -> bool {
-        let session = self.session.as_ref();
-        session.is_some_and(|session| session.may_end_before_urgent(input))
-    }
-
     fn finished(&self) -> Option<Finish> {
         match &self.session {
             None if self.last_words.is_some() => None,

@@ -118,12 +118,6 @@ pub trait Session: fmt::Debug {
     /// Whether it can take more input now. It can become true in [`Session::poll_output`].
     fn wants_input(&self) -> bool;
 
-    /// Whether an urgent byte may come right behind this input. The kernel ends a read before such a byte, however much is
-    /// there behind it, so that a short read does not mean that nothing more is there.
-    fn may_end_before_urgent(&self, _input: &[u8]) -> bool {
-        false
-    }
-
     /// What is said last to a client that is shown out; empty where the protocol has no way to say it. The session is
     /// dropped then.
     fn farewell(&self, _farewell: &Farewell) -> Bytes {

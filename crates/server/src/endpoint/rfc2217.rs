@@ -12,7 +12,6 @@ use uart_iface::{
 };
 use uartnet_hub::{ActionDone, Control, ControlError, ControlId, DeviceState, Notice};
 use uartnet_telnet::access_server::{AccessServer, InForce, Request};
-use uartnet_telnet::codes::IAC;
 use uartnet_telnet::com_port::value;
 
 use super::bridge::{Bridge, OPTIONS};
@@ -181,11 +180,6 @@ impl Session for Rfc2217Session {
             && self.server.wants_input()
             && self.bridge.has_room()
             && self.said.len() < UNSAID
-    }
-
-    /// A Synch is an IAC and an urgent DM (RFC 854, "the telnet Synch signal"), and so is every other command that is sent so.
-    fn may_end_before_urgent(&self, input: &[u8]) -> bool {
-        input.last() == Some(&IAC)
     }
 
     fn finished(&self) -> Option<Finish> {

@@ -4,17 +4,17 @@ use std::io;
 use std::time::Instant;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::clients::{self, Chain};
 use super::live::LiveTls;
+use crate::socket::Socket;
 
 /// Hands are shaken.
 pub(crate) struct Shaken {
     /// What they say, and what is said to them.
-    pub(crate) stream: Box<TlsStream<TcpStream>>,
+    pub(crate) stream: Box<TlsStream<Socket>>,
     /// The certificate that they have shown, if they were asked for one.
     pub(crate) chain: Option<Chain>,
 }
@@ -59,7 +59,7 @@ impl Failed {
 pub(crate) struct NotShaken {
     pub(crate) why: Failed,
     /// What they were told by an alert reaches them if this is not closed at once: they may have sent more meanwhile.
-    pub(crate) told: Option<TcpStream>,
+    pub(crate) told: Option<Socket>,
 }
 
 /// Shakes hands. What is wrong is said by an alert, as far as it is TLS that they speak.
@@ -67,7 +67,7 @@ pub(crate) struct NotShaken {
 /// # Errors
 /// [`NotShaken`].
 pub(crate) async fn shake_hands(
-    stream: TcpStream,
+    stream: Socket,
     tls: &LiveTls,
     deadline: Option<Instant>,
 ) -> Result<Shaken, NotShaken> {

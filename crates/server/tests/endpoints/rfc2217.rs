@@ -44,18 +44,6 @@ fn exchange(world: &World, client: &mut Client, said: &[u8]) -> (Vec<Action>, Ve
 }
 
 #[test]
-fn an_urgent_byte_is_expected_behind_an_iac_and_nowhere_else() {
-    let world = World::new(hub());
-    let client = agreed(&world);
-    assert!(client.may_end_before_urgent(b"LED ON\r\xff"));
-    for input in [&b"LED ON\r"[..], b"\xff\xf2", b""] {
-        assert!(!client.may_end_before_urgent(input), "{input:?}");
-    }
-    let raw = world.client_by("raw", StreamOptions::default());
-    assert!(!raw.may_end_before_urgent(b"\xff"));
-}
-
-#[test]
 fn four_settings_in_one_segment_reach_the_device_one_after_the_other() {
     let world = World::new(hub());
     let mut client = agreed(&world);

@@ -283,11 +283,6 @@ impl Client {
         unframe(&self.hears(world))
     }
 
-    /// Whether an urgent byte may come right behind this.
-    pub(crate) fn may_end_before_urgent(&self, input: &[u8]) -> bool {
-        self.session.may_end_before_urgent(input)
-    }
-
     pub(crate) fn finished(&self) -> Option<Finish> {
         self.session.finished()
     }

@@ -1,86 +1,16 @@
-//! The serial ioctls that no safe crate offers, each as one safe function, and the registration of a descriptor with
-//! the runtime. Not what they are used for. The only file of the workspace with `unsafe`; every ioctl hands the kernel
-//! a live descriptor and, where the request has an operand, a pointer to a local of the type it is documented with.
-#![allow(unsafe_code)] // the one exception of the workspace, see above
+//! The serial ioctls that no safe crate offers, each as one safe function. Not what they are used for. The only file
+//! with `unsafe` of this crate; every ioctl hands the kernel a live descriptor and, where the request has an operand, a pointer
+//! to a local of the type it is documented with.
+#![allow(unsafe_code)] // one of the two exceptions of the workspace, see above
 #![cfg_attr(not(feature = "backends"), allow(dead_code))] // a virtual device needs a part of this
 
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
-use tokio::io::Interest;
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 use crate::ErrorCounters;
-
-/// A descriptor registered with the runtime. It cannot be taken out or exchanged, which is what makes it safe.
-#[derive(Debug)]
-pub(crate) struct Registered {
-    fd: Arc<OwnedFd>,
-    /// `None`: it could not be registered again.
-    registration: Option<AsyncFd<Arc<OwnedFd>>>,
-}
-
-/// Holds until the next look whether a descriptor is ready.
-pub(crate) type Ready<'a> = AsyncFdReadyGuard<'a, Arc<OwnedFd>>;
-
-impl Registered {
-    /// It is watched for becoming readable. Must be called within a tokio runtime.
-    pub(crate) fn new(fd: OwnedFd) -> io::Result<Registered> {
-        let mut registered = Registered {
-            fd: Arc::new(fd),
-            registration: None,
-        };
-        registered.watch_for(Interest::READABLE)?;
-        Ok(registered)
-    }
-
-    /// What it is watched for from now on. Whoever waits must poll again: what they wait for is forgotten.
-    pub(crate) fn watch_for(&mut self, interest: Interest) -> io::Result<()> {
-        // Before the other, because the kernel watches a descriptor once.
-        self.registration = None;
-        // SAFETY: the Arc keeps the OwnedFd where it is, which keeps its descriptor open.
-        let registration = unsafe { AsyncFd::register_with_interest(self.fd.clone(), interest) };
-        self.registration = Some(registration?);
-        Ok(())
-    }
-
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
-        match &self.registration {
-            Some(registration) => registration.poll_read_ready(cx),
-            None => Poll::Ready(Err(not_watched())),
-        }
-    }
-
-    /// Until it can be read, perhaps. Any number of tasks may wait.
-    #[cfg(feature = "backends")]
-    pub(crate) async fn readable(&self) -> io::Result<Ready<'_>> {
-        let registration = self.registration.as_ref().ok_or_else(not_watched)?;
-        registration.readable().await
-    }
-
-    /// It must be [watched for](Registered::watch_for) that.
-    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready<'_>>> {
-        match &self.registration {
-            Some(registration) => registration.poll_write_ready(cx),
-            None => Poll::Ready(Err(not_watched())),
-        }
-    }
-}
-
-#[cold]
-fn not_watched() -> io::Error {
-    io::Error::other("it is not watched any more")
-}
-
-impl AsFd for Registered {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
 
 /// The modem lines as TIOCMGET has them: a set of `TIOCM_*` bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

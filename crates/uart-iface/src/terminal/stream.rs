@@ -6,18 +6,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
-use tokio::io::Interest;
+use uartnet_reactor::{Half, Interest, Watched};
 
-use super::ioctl::Registered;
 use crate::PortError;
 
 /// So many writes in a row must find room at once until a terminal is not watched for room any more.
 const AT_ONCE: u8 = 64;
 
-/// A non-blocking terminal descriptor, registered with the runtime.
+/// A non-blocking terminal descriptor, watched on this thread.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    fd: Registered,
+    fd: Watched<OwnedFd>,
     /// Whether it is watched for room to write, and how many writes in a row found room since.
     ///
     /// It is so only while writes do not: a driver tells of room whenever it has sent something, and a pseudo-terminal
@@ -27,10 +26,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// `fd` must be non-blocking; `device` is the spec for error messages. Must be called within a tokio runtime.
+    /// `fd` must be non-blocking; `device` is the spec for error messages. Must be called where descriptors can
+    /// be [watched](Watched::new).
     pub(crate) fn new(fd: OwnedFd, device: &str) -> io::Result<Stream> {
         Ok(Stream {
-            fd: Registered::new(fd)?,
+            fd: Watched::new(fd, Interest::Read)?,
             watched_for_room: None,
             device: device.to_owned(),
         })
@@ -69,17 +69,16 @@ impl Stream {
         short_is_empty: bool,
     ) -> Poll<Result<usize, PortError>> {
         loop {
-            let mut ready = ready!(self.fd.poll_read_ready(cx))
-                .map_err(|error| self.io_error("epoll", error))?;
+            ready!(self.fd.poll_ready(cx, Half::Read));
             match rustix::io::read(&self.fd, &mut *buf) {
                 Ok(0) => return Poll::Ready(Err(gone(&self.device, "hang-up".to_owned()))),
                 Ok(count) => {
                     if short_is_empty && count < buf.len() {
-                        ready.clear_ready();
+                        self.fd.clear(Half::Read);
                     }
                     return Poll::Ready(Ok(count));
                 }
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::AGAIN) => self.fd.clear(Half::Read),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Poll::Ready(Err(self.error("read", errno))),
             }
@@ -94,29 +93,22 @@ impl Stream {
         bytes: &[u8],
     ) -> Poll<Result<usize, PortError>> {
         loop {
-            let mut ready = None;
-            if let Some(at_once) = &mut self.watched_for_room {
-                match self.fd.poll_write_ready(cx) {
-                    Poll::Ready(Ok(room)) => ready = Some(room),
-                    Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Err(self.io_error("epoll", error)));
-                    }
-                    Poll::Pending => {
-                        *at_once = 0;
-                        return Poll::Pending;
-                    }
-                }
+            if let Some(at_once) = &mut self.watched_for_room
+                && self.fd.poll_ready(cx, Half::Write).is_pending()
+            {
+                *at_once = 0;
+                return Poll::Pending;
             }
             match rustix::io::write(&self.fd, bytes) {
-                Ok(0) | Err(Errno::AGAIN) => match ready {
-                    Some(mut room) => room.clear_ready(),
-                    None => self.watch_for_room(cx, true)?,
+                Ok(0) | Err(Errno::AGAIN) => match self.watched_for_room {
+                    Some(_) => self.fd.clear(Half::Write),
+                    None => self.watch_for_room(true)?,
                 },
                 Ok(count) => {
-                    if let Some(room) = ready.as_mut().filter(|_| count < bytes.len()) {
-                        room.clear_ready();
+                    if count < bytes.len() {
+                        self.fd.clear(Half::Write);
                     }
-                    self.found_room(cx)?;
+                    self.found_room()?;
                     return Poll::Ready(Ok(count));
                 }
                 Err(Errno::INTR) => {}
@@ -125,10 +117,10 @@ impl Stream {
         }
     }
 
-    fn found_room(&mut self, cx: &Context<'_>) -> Result<(), PortError> {
+    fn found_room(&mut self) -> Result<(), PortError> {
         match &mut self.watched_for_room {
             None => Ok(()),
-            Some(AT_ONCE..) => self.watch_for_room(cx, false),
+            Some(AT_ONCE..) => self.watch_for_room(false),
             Some(at_once) => {
                 *at_once += 1;
                 Ok(())
@@ -136,18 +128,15 @@ impl Stream {
         }
     }
 
-    fn watch_for_room(&mut self, cx: &Context<'_>, on: bool) -> Result<(), PortError> {
+    fn watch_for_room(&mut self, on: bool) -> Result<(), PortError> {
         let interest = if on {
-            Interest::READABLE | Interest::WRITABLE
+            Interest::ReadWrite
         } else {
-            Interest::READABLE
+            Interest::Read
         };
         self.watched_for_room = on.then_some(0);
         let watched = self.fd.watch_for(interest);
-        watched.map_err(|error| self.io_error("epoll", error))?;
-        // The reader must wait anew, too.
-        cx.waker().wake_by_ref();
-        Ok(())
+        watched.map_err(|error| self.io_error("epoll", error))
     }
 
     /// What an OS error means for this port: that the device is gone, or that one operation failed.

@@ -8,20 +8,20 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use uartnet_reactor::{Half, Interest, Watched};
 
 use super::Happened;
 use crate::terminal::holders::holder_of;
-use crate::terminal::ioctl::Registered;
 
 /// Counts openings and closings.
 #[derive(Debug)]
 pub(super) struct Users {
-    watch: Registered,
+    watch: Watched<OwnedFd>,
     count: usize,
     buffer: Box<[MaybeUninit<u8>]>,
     /// Read and not yet given.
@@ -35,7 +35,7 @@ impl Users {
         let events = WatchFlags::OPEN | WatchFlags::CLOSE_WRITE | WatchFlags::CLOSE_NOWRITE;
         inotify::add_watch(&watch, path, events)?;
         Ok(Users {
-            watch: Registered::new(watch)?,
+            watch: Watched::new(watch, Interest::Read)?,
             count: 0,
             buffer: Box::new([MaybeUninit::uninit(); 1024]),
             pending: VecDeque::new(),
@@ -48,10 +48,8 @@ impl Users {
 
     /// Ready when [`Users::next_change`] may have something to say.
     pub(super) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Ok(mut ready) = ready!(self.watch.poll_read_ready(cx)) else {
-            return Poll::Pending; // the runtime is shutting down
-        };
-        ready.clear_ready();
+        ready!(self.watch.poll_ready(cx, Half::Read));
+        self.watch.clear(Half::Read);
         Poll::Ready(())
     }
 

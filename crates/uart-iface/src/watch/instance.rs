@@ -12,9 +12,9 @@ use std::rc::{Rc, Weak};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
+use uartnet_reactor::Shared;
 
 use super::WatchError;
-use crate::terminal::ioctl::Registered;
 
 /// Who is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub(super) struct WatchId(u64);
 type Descriptor = i32;
 
 pub(super) struct Instance {
-    inotify: Registered,
+    inotify: Shared,
     state: RefCell<State>,
 }
 
@@ -69,7 +69,8 @@ impl Instance {
             }
             let inotify =
                 inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(not_made)?;
-            let inotify = Registered::new(inotify).map_err(|source| WatchError::Io {
+            let inotify = Shared::new(inotify);
+            let inotify = inotify.map_err(|source| WatchError::Io {
                 doing: "epoll",
                 source,
             })?;
@@ -102,12 +103,12 @@ impl Instance {
     /// Waits for events, and reads every one there is. Another watch may have read them before.
     pub(super) async fn arrived(&self) -> Result<(), WatchError> {
         let ready = self.inotify.readable().await;
-        let mut ready = ready.map_err(|source| WatchError::Io {
+        let ready = ready.map_err(|source| WatchError::Io {
             doing: "epoll",
             source,
         })?;
         self.read()?;
-        ready.clear_ready();
+        ready.clear();
         Ok(())
     }
 

@@ -1,0 +1,359 @@
+//! The descriptors of a thread, its epoll instance, and what is known of each. Not who sleeps in it, which is `park`, or a
+//! task of tokio's.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use tokio::runtime::Handle;
+
+use crate::shared::Shared;
+use crate::watched::{Half, Interest};
+
+/// Events taken at once; if there are more, the rest is taken next.
+const EVENTS: usize = 256;
+
+/// The number of something watched on this thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
+
+thread_local! {
+    static REACTOR: Reactor = const { Reactor::new() };
+}
+
+struct Reactor {
+    entries: RefCell<Vec<Entry>>,
+    /// The first free entry.
+    free: Cell<Option<u32>>,
+    source: RefCell<Option<Source>>,
+}
+
+/// Where events come from.
+struct Source {
+    epoll: OwnedFd,
+    /// Whoever takes them holds the other side.
+    taker: Weak<()>,
+}
+
+/// What is known of one descriptor, or of none: an entry has another generation each time, for events that are late.
+struct Entry {
+    waker: Cell<Option<Waker>>,
+    /// The next free entry, if this is one.
+    next: Cell<Option<u32>>,
+    generation: Cell<u16>,
+    ready: Cell<Bits>,
+    /// What the waker is for.
+    awaited: Cell<Bits>,
+}
+
+/// A set of what a descriptor can be ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bits(u8);
+
+impl Bits {
+    const NONE: Bits = Bits(0);
+    const READABLE: Bits = Bits(1);
+    const WRITABLE: Bits = Bits(2);
+    const READ_CLOSED: Bits = Bits(4);
+    const WRITE_CLOSED: Bits = Bits(8);
+    const URGENT: Bits = Bits(16);
+
+    /// Everything by which one half is ready.
+    fn of(half: Half) -> Bits {
+        match half {
+            Half::Read => Bits::READABLE | Bits::READ_CLOSED,
+            Half::Write => Bits::WRITABLE | Bits::WRITE_CLOSED,
+        }
+    }
+
+    /// What is cleared when there is no more.
+    fn cleared(half: Half) -> Bits {
+        match half {
+            Half::Read => Bits::READABLE | Bits::URGENT,
+            Half::Write => Bits::WRITABLE,
+        }
+    }
+
+    /// What epoll_ctl(2) says of its flags. A hang-up is the end of both halves, an error that of writing.
+    fn told(flags: EventFlags) -> Bits {
+        let mut bits = Bits::NONE;
+        for (flag, bit) in [
+            (EventFlags::IN, Bits::READABLE),
+            (EventFlags::OUT, Bits::WRITABLE),
+            (EventFlags::PRI, Bits::URGENT),
+            (EventFlags::RDHUP, Bits::READ_CLOSED),
+            (EventFlags::HUP, Bits::READ_CLOSED | Bits::WRITE_CLOSED),
+            (EventFlags::ERR, Bits::READ_CLOSED | Bits::WRITE_CLOSED),
+        ] {
+            if flags.contains(flag) {
+                bits = bits | bit;
+            }
+        }
+        bits
+    }
+
+    fn meets(self, other: Bits) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn without(self, other: Bits) -> Bits {
+        Bits(self.0 & !other.0)
+    }
+}
+
+impl std::ops::BitOr for Bits {
+    type Output = Bits;
+
+    fn bitor(self, other: Bits) -> Bits {
+        Bits(self.0 | other.0)
+    }
+}
+
+/// Watches it from now on.
+pub(crate) fn enter(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Slot> {
+    REACTOR.with(|reactor| {
+        reactor.have_source()?;
+        let slot = reactor.take_entry();
+        let watched = reactor.ask(
+            |epoll, data| epoll::add(epoll, fd, data, flags(interest)),
+            slot,
+        );
+        if watched.is_err() {
+            reactor.free_entry(slot);
+        }
+        watched.map(|()| slot)
+    })
+}
+
+/// Watches it for something else.
+pub(crate) fn change(slot: Slot, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+    REACTOR.with(|reactor| {
+        reactor.with_entry(slot, |entry| entry.ready.set(Bits::NONE));
+        reactor.ask(
+            |epoll, data| epoll::modify(epoll, fd, data, flags(interest)),
+            slot,
+        )
+    })
+}
+
+/// Watches it no more.
+pub(crate) fn leave(slot: Slot, fd: BorrowedFd<'_>) {
+    // At the end of the thread there may be nothing to leave.
+    let _ = REACTOR.try_with(|reactor| {
+        // Where it was entered may be gone, and then so is the kernel's note of it.
+        let _ = reactor.ask(|epoll, _| epoll::delete(epoll, fd), slot);
+        reactor.free_entry(slot);
+    });
+}
+
+pub(crate) fn poll_ready(slot: Slot, cx: &Context<'_>, half: Half) -> Poll<()> {
+    REACTOR.with(|reactor| reactor.with_entry(slot, |entry| entry.poll_ready(cx, half)))
+}
+
+pub(crate) fn is_urgent(slot: Slot) -> bool {
+    REACTOR.with(|reactor| reactor.with_entry(slot, |entry| entry.ready.get().meets(Bits::URGENT)))
+}
+
+pub(crate) fn clear(slot: Slot, half: Half) {
+    REACTOR.with(|reactor| {
+        reactor.with_entry(slot, |entry| {
+            let ready = entry.ready.get().without(Bits::cleared(half));
+            entry.ready.set(ready);
+        });
+    });
+}
+
+/// Events of this thread are taken by whoever holds what this gives, and wakes whoever waits by [`turn`]. `bell` wakes it, and
+/// is told as nobody's.
+pub(crate) fn taken_here(bell: BorrowedFd<'_>) -> io::Result<Arc<()>> {
+    REACTOR.with(|reactor| {
+        let taker = Arc::new(());
+        let source = Source::new(&taker)?;
+        epoll::add(
+            &source.epoll,
+            bell,
+            EventData::new_u64(u64::MAX),
+            EventFlags::IN | EventFlags::ET,
+        )?;
+        reactor.source.replace(Some(source));
+        Ok(taker)
+    })
+}
+
+/// Waits until there are events, if it may sleep, takes what there is, and wakes who waits for it.
+pub(crate) fn turn(may_sleep: bool) -> io::Result<()> {
+    REACTOR.with(|reactor| reactor.turn(may_sleep).map(drop))
+}
+
+fn flags(interest: Interest) -> EventFlags {
+    let read = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+    match interest {
+        Interest::Read => read,
+        Interest::ReadWrite => read | EventFlags::OUT | EventFlags::PRI,
+    }
+}
+
+impl Reactor {
+    /// Nothing is watched yet.
+    const fn new() -> Reactor {
+        Reactor {
+            entries: RefCell::new(Vec::new()),
+            free: Cell::new(None),
+            source: RefCell::new(None),
+        }
+    }
+
+    fn with_entry<R>(&self, slot: Slot, look: impl FnOnce(&Entry) -> R) -> R {
+        look(&self.entries.borrow()[slot.0 as usize])
+    }
+
+    fn take_entry(&self) -> Slot {
+        let mut entries = self.entries.borrow_mut();
+        if let Some(slot) = self.free.get() {
+            self.free.set(entries[slot as usize].next.take());
+            return Slot(slot);
+        }
+        entries.push(Entry {
+            waker: Cell::new(None),
+            next: Cell::new(None),
+            generation: Cell::new(0),
+            ready: Cell::new(Bits::NONE),
+            awaited: Cell::new(Bits::NONE),
+        });
+        // A process cannot have as many descriptors as this would hold.
+        Slot(u32::try_from(entries.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    fn free_entry(&self, slot: Slot) {
+        let waker = self.with_entry(slot, |entry| {
+            entry.generation.update(|it| it.wrapping_add(1));
+            entry.ready.set(Bits::NONE);
+            entry.awaited.set(Bits::NONE);
+            entry.next.set(self.free.replace(Some(slot.0)));
+            entry.waker.take()
+        });
+        // It may be the last of a task, and end it.
+        drop(waker);
+    }
+
+    /// Asks the kernel for something about this entry.
+    fn ask(
+        &self,
+        question: impl FnOnce(&OwnedFd, EventData) -> Result<(), Errno>,
+        slot: Slot,
+    ) -> io::Result<()> {
+        let generation = self.with_entry(slot, |entry| entry.generation.get());
+        let data = EventData::new_u64(u64::from(generation) << 32 | u64::from(slot.0));
+        match &*self.source.borrow() {
+            Some(source) => Ok(question(&source.epoll, data)?),
+            None => Err(io::Error::other("this thread watches nothing")),
+        }
+    }
+
+    /// There is somebody who takes events: if nobody else does, a task of tokio's.
+    fn have_source(&self) -> io::Result<()> {
+        let mut source = self.source.borrow_mut();
+        if source.as_ref().is_some_and(Source::is_taken) {
+            return Ok(());
+        }
+        let taker = Arc::new(());
+        let made = Source::new(&taker)?;
+        let runtime = Handle::try_current().map_err(io::Error::other)?;
+        let events = Shared::new(made.epoll.try_clone()?)?;
+        runtime.spawn(take_for_ever(events, taker));
+        *source = Some(made);
+        Ok(())
+    }
+
+    /// How many there were.
+    fn turn(&self, may_sleep: bool) -> io::Result<usize> {
+        let at_once = Timespec::default();
+        let timeout = (!may_sleep).then_some(&at_once);
+        let mut events = [MaybeUninit::<Event>::uninit(); EVENTS];
+        let source = self.source.borrow();
+        let Some(source) = &*source else {
+            return Ok(0);
+        };
+        match epoll::wait(&source.epoll, &mut events, timeout) {
+            Ok((events, _)) => {
+                events.iter().for_each(|event| self.tell(event));
+                Ok(events.len())
+            }
+            Err(Errno::INTR) => Ok(0),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        let (flags, data) = (event.flags, event.data.u64());
+        let entries = self.entries.borrow();
+        let entry = entries.get((data & u64::from(u32::MAX)) as usize);
+        let entry = entry.filter(|it| u64::from(it.generation.get()) == data >> 32);
+        if let Some(entry) = entry {
+            entry.tell(Bits::told(flags));
+        }
+    }
+}
+
+impl Source {
+    fn new(taker: &Arc<()>) -> io::Result<Source> {
+        Ok(Source {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            taker: Arc::downgrade(taker),
+        })
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taker.strong_count() > 0
+    }
+}
+
+impl Entry {
+    fn poll_ready(&self, cx: &Context<'_>, half: Half) -> Poll<()> {
+        let wanted = Bits::of(half);
+        if self.ready.get().meets(wanted) {
+            return Poll::Ready(());
+        }
+        self.awaited.set(self.awaited.get() | wanted);
+        let known = self.waker.take();
+        let known = known.filter(|waker| waker.will_wake(cx.waker()));
+        self.waker
+            .set(Some(known.unwrap_or_else(|| cx.waker().clone())));
+        Poll::Pending
+    }
+
+    fn tell(&self, bits: Bits) {
+        self.ready.set(self.ready.get() | bits);
+        if !bits.meets(self.awaited.get()) {
+            return;
+        }
+        self.awaited.set(Bits::NONE);
+        // It stays, because the same will wait next time.
+        let waker = self.waker.take();
+        if let Some(waker) = &waker {
+            waker.wake_by_ref();
+        }
+        self.waker.set(waker);
+    }
+}
+
+/// A task of tokio's that takes the events of its thread, as long as its runtime lives.
+async fn take_for_ever(events: Shared, _taker: Arc<()>) {
+    while let Ok(ready) = events.readable().await {
+        // Before they are taken, or one that comes meanwhile would be lost.
+        ready.clear();
+        loop {
+            match REACTOR.with(|reactor| reactor.turn(false)) {
+                Ok(EVENTS) => {}
+                Ok(_) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
