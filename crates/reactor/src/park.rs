@@ -6,13 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::reactor;
+use crate::{reactor, timer};
 
-/// The sleep of this thread. As long as it lives, events of what is [watched](crate::Watched) here are taken in
-/// [`Park::wait`] alone.
+/// The sleep of this thread, which can have one of these at a time. As long as it lives, events of what is
+/// [watched](crate::Watched) here are taken in [`Park::wait`] alone, and so are moments that [come](crate::sleep_until).
 #[derive(Debug)]
 pub struct Park {
     bed: Arc<Bed>,
@@ -63,20 +64,44 @@ impl Park {
         self.bed.woken.load(Ordering::Relaxed) && self.bed.woken.swap(false, Ordering::AcqRel)
     }
 
-    /// Wakes those who wait for descriptors that are ready. Sleeps until there is one, unless the waker was used, or it may not.
+    /// Wakes those who wait for descriptors that are ready or for moments that have come. Sleeps until there is one, unless the
+    /// waker was used, or it may not.
     ///
     /// # Errors
     /// epoll_wait(2) failed, which it does not.
     pub fn wait(&self, may_sleep: bool) -> io::Result<()> {
-        let bed = &self.bed;
-        if !may_sleep {
-            return reactor::turn(false);
+        let due = timer::next_due();
+        if may_sleep {
+            self.sleep(due)?;
+        } else {
+            reactor::turn_at_once()?;
         }
+        if due.is_some() {
+            timer::wake_due(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+impl Park {
+    fn sleep(&self, until: Option<Instant>) -> io::Result<()> {
+        let bed = &self.bed;
         // This, and then a look whether it was woken; whoever wakes it does the same the other way round.
         bed.asleep.store(true, Ordering::SeqCst);
-        let turned = reactor::turn(!bed.woken.load(Ordering::SeqCst));
+        let limit = if bed.woken.load(Ordering::SeqCst) {
+            Some(Duration::ZERO)
+        } else {
+            until.map(|at| at.saturating_duration_since(Instant::now()))
+        };
+        let turned = reactor::turn(limit);
         bed.asleep.store(false, Ordering::Relaxed);
-        turned
+        turned.map(drop)
+    }
+}
+
+impl Drop for Park {
+    fn drop(&mut self) {
+        reactor::not_taken_here();
     }
 }
 

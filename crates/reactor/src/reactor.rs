@@ -4,20 +4,20 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use tokio::runtime::Handle;
 
-use crate::shared::Shared;
+use crate::hosted;
 use crate::watched::{Half, Interest};
 
 /// Events taken at once; if there are more, the rest is taken next.
-const EVENTS: usize = 256;
+pub(crate) const EVENTS: usize = 256;
 
 /// The number of something watched on this thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,7 @@ struct Reactor {
     /// The first free entry.
     free: Cell<Option<u32>>,
     source: RefCell<Option<Source>>,
+    is_parked_here: Cell<bool>,
 }
 
 /// Where events come from.
@@ -174,21 +175,41 @@ pub(crate) fn clear(slot: Slot, half: Half) {
 pub(crate) fn taken_here(bell: BorrowedFd<'_>) -> io::Result<Arc<()>> {
     REACTOR.with(|reactor| {
         let taker = Arc::new(());
-        let source = Source::new(&taker)?;
-        epoll::add(
-            &source.epoll,
-            bell,
-            EventData::new_u64(u64::MAX),
-            EventFlags::IN | EventFlags::ET,
-        )?;
-        reactor.source.replace(Some(source));
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let nobodys = EventData::new_u64(u64::MAX);
+        epoll::add(&epoll, bell, nobodys, EventFlags::IN | EventFlags::ET)?;
+        reactor.source.replace(Some(Source {
+            epoll,
+            taker: Arc::downgrade(&taker),
+        }));
+        reactor.is_parked_here.set(true);
         Ok(taker)
     })
 }
 
-/// Waits until there are events, if it may sleep, takes what there is, and wakes who waits for it.
-pub(crate) fn turn(may_sleep: bool) -> io::Result<()> {
-    REACTOR.with(|reactor| reactor.turn(may_sleep).map(drop))
+/// Nobody takes events here any more.
+pub(crate) fn not_taken_here() {
+    // The thread may be at its end.
+    let _ = REACTOR.try_with(|reactor| {
+        reactor.is_parked_here.set(false);
+        reactor.source.replace(None);
+    });
+}
+
+/// Whether this thread takes its events in a park.
+pub(crate) fn is_parked_here() -> bool {
+    REACTOR.with(|reactor| reactor.is_parked_here.get())
+}
+
+/// Waits until there are events, no longer than this (`None`: for ever), takes them, and wakes who waits for them. Says how
+/// many there were.
+pub(crate) fn turn(limit: Option<Duration>) -> io::Result<usize> {
+    REACTOR.with(|reactor| reactor.turn(limit))
+}
+
+/// As [`turn`], without waiting.
+pub(crate) fn turn_at_once() -> io::Result<usize> {
+    turn(Some(Duration::ZERO))
 }
 
 fn flags(interest: Interest) -> EventFlags {
@@ -206,6 +227,7 @@ impl Reactor {
             entries: RefCell::new(Vec::new()),
             free: Cell::new(None),
             source: RefCell::new(None),
+            is_parked_here: Cell::new(false),
         }
     }
 
@@ -262,25 +284,23 @@ impl Reactor {
         if source.as_ref().is_some_and(Source::is_taken) {
             return Ok(());
         }
-        let taker = Arc::new(());
-        let made = Source::new(&taker)?;
-        let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let events = Shared::new(made.epoll.try_clone()?)?;
-        runtime.spawn(take_for_ever(events, taker));
-        *source = Some(made);
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let taker = hosted::take_events(epoll.as_fd())?;
+        *source = Some(Source {
+            epoll,
+            taker: Arc::downgrade(&taker),
+        });
         Ok(())
     }
 
-    /// How many there were.
-    fn turn(&self, may_sleep: bool) -> io::Result<usize> {
-        let at_once = Timespec::default();
-        let timeout = (!may_sleep).then_some(&at_once);
+    fn turn(&self, limit: Option<Duration>) -> io::Result<usize> {
+        let limit = limit.map(whole_milliseconds);
         let mut events = [MaybeUninit::<Event>::uninit(); EVENTS];
         let source = self.source.borrow();
         let Some(source) = &*source else {
             return Ok(0);
         };
-        match epoll::wait(&source.epoll, &mut events, timeout) {
+        match epoll::wait(&source.epoll, &mut events, limit.as_ref()) {
             Ok((events, _)) => {
                 events.iter().for_each(|event| self.tell(event));
                 Ok(events.len())
@@ -302,15 +322,21 @@ impl Reactor {
 }
 
 impl Source {
-    fn new(taker: &Arc<()>) -> io::Result<Source> {
-        Ok(Source {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            taker: Arc::downgrade(taker),
-        })
-    }
-
     fn is_taken(&self) -> bool {
         self.taker.strong_count() > 0
+    }
+}
+
+/// Rounded up: who wakes too early has nothing to do. epoll_wait(2) counts in milliseconds.
+fn whole_milliseconds(time: Duration) -> Timespec {
+    let milliseconds = time.as_nanos().div_ceil(1_000_000);
+    // After 24 days it is woken once for nothing.
+    let milliseconds = i64::try_from(milliseconds)
+        .unwrap_or(i64::MAX)
+        .min(i64::from(i32::MAX));
+    Timespec {
+        tv_sec: milliseconds / 1000,
+        tv_nsec: milliseconds % 1000 * 1_000_000,
     }
 }
 
@@ -340,20 +366,5 @@ impl Entry {
             waker.wake_by_ref();
         }
         self.waker.set(waker);
-    }
-}
-
-/// A task of tokio's that takes the events of its thread, as long as its runtime lives.
-async fn take_for_ever(events: Shared, _taker: Arc<()>) {
-    while let Ok(ready) = events.readable().await {
-        // Before they are taken, or one that comes meanwhile would be lost.
-        ready.clear();
-        loop {
-            match REACTOR.with(|reactor| reactor.turn(false)) {
-                Ok(EVENTS) => {}
-                Ok(_) => break,
-                Err(_) => return,
-            }
-        }
     }
 }

@@ -17,11 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use uartnet_reactor::{Alarm, timeout};
 
 use crate::crew;
 use crate::endpoint::{Finish, Output, Session};
 use crate::nudge::Nudge;
-use crate::port_task::Alarm;
 use crate::scratch::with_scratch;
 use crate::socket::{Behind, Socket};
 
@@ -490,9 +490,7 @@ impl<S: Session> Round<'_, S> {
         {
             at = Some(at.map_or(*give_up, |at| at.min(*give_up)));
         }
-        if !self.connection.alarm.poll(cx, at) {
-            return Poll::Pending;
-        }
+        ready!(self.connection.alarm.poll(cx, at));
         self.handle_timeout(Instant::now());
         Poll::Ready(())
     }
@@ -551,9 +549,7 @@ async fn linger(mut stream: Stream, received: &mut u64) -> io::Result<()> {
         }
         Poll::Ready(Ok(()))
     });
-    tokio::time::timeout(LINGER, discard)
-        .await
-        .unwrap_or(Ok(()))
+    timeout(LINGER, discard).await.unwrap_or(Ok(()))
 }
 
 impl Stream {
@@ -615,7 +611,7 @@ impl Stream {
             Stream::Tls(stream) => {
                 let end = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
                 let late = Err(io::ErrorKind::TimedOut.into());
-                tokio::time::timeout(LINGER, end).await.unwrap_or(late)
+                timeout(LINGER, end).await.unwrap_or(late)
             }
         }
     }

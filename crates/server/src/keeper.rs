@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uart_iface::SpecError;
 use uart_iface::backend::parse_device;
+use uartnet_reactor::{Sleep, sleep, timeout};
 
 use crate::config::{LogConfig, PortConfig};
 use crate::crew;
@@ -147,7 +147,7 @@ pub(crate) struct Keeping {
 enum Stage {
     Running(PortTask),
     /// It has failed, and is started again after this.
-    Failed(Pin<Box<Sleep>>),
+    Failed(Box<Sleep>),
 }
 
 impl Keeping {
@@ -161,7 +161,7 @@ impl Keeping {
 
     fn handle_panic(&mut self, panic: &(dyn Any + Send)) {
         // With it the device is closed.
-        self.stage = Stage::Failed(Box::pin(sleep(AFTER_FAILURE)));
+        self.stage = Stage::Failed(Box::new(sleep(AFTER_FAILURE)));
         let reason = format!("internal error: {}", panic_text(panic));
         tracing::error!(port = %self.handle.name(), reason, "the port's task failed; starting it again");
         let now = Instant::now();
@@ -183,7 +183,7 @@ impl Future for Keeping {
                     }
                 }
                 Stage::Failed(sleep) => {
-                    ready!(sleep.as_mut().poll(cx));
+                    ready!(Pin::new(&mut **sleep).poll(cx));
                     let device = match parse_device(&self.handle.device()) {
                         Ok(device) => device,
                         Err(error) => {

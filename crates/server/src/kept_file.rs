@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uart_iface::watch::{Target, Watch, WatchError};
+use uartnet_reactor::sleep;
 
 /// How often files are looked at where changes cannot be told.
 const LOOK: Duration = Duration::from_secs(2);
@@ -108,7 +109,7 @@ pub(crate) async fn keep_fresh(
             tracing::warn!(%error, "{what} is looked at every {LOOK:?} instead");
             told = true;
         }
-        tokio::time::sleep(LOOK).await;
+        sleep(LOOK).await;
         refresh();
     }
 }
@@ -121,7 +122,7 @@ async fn follow(mut watch: Watch, settle: Duration, refresh: &impl Fn()) -> Watc
             return error;
         }
         if !settle.is_zero() {
-            tokio::time::sleep(settle).await;
+            sleep(settle).await;
         }
     }
 }

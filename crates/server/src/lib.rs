@@ -28,6 +28,7 @@ mod running_listener;
 mod runtime;
 mod scratch;
 pub mod service_manager;
+mod signals;
 mod socket;
 pub mod stdio;
 mod supervisor;

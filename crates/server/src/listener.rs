@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use tokio::time::{Sleep, sleep};
 use uart_iface::PortName;
-use uartnet_reactor::{Half, Interest, Watched};
+use uartnet_reactor::{Half, Interest, Sleep, Watched, sleep};
 
 use crate::config::ListenAddress;
 use crate::conn_task::Stream;
@@ -37,7 +36,7 @@ const CALM: Duration = Duration::from_secs(1);
 /// Accepting has failed lately.
 #[derive(Debug)]
 struct Failing {
-    wait: Option<Pin<Box<Sleep>>>,
+    wait: Option<Sleep>,
     /// How long to wait the next time.
     next_wait: Duration,
     /// When accepting was last found to fail, and that was waited out.
@@ -60,14 +59,14 @@ impl Failing {
     }
 
     fn handle_failed(&mut self) {
-        self.wait = Some(Box::pin(sleep(self.next_wait)));
+        self.wait = Some(sleep(self.next_wait));
         self.next_wait = (self.next_wait * 2).min(LAST_WAIT);
     }
 
     /// Ready when it is time to try again.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(wait) = &mut self.wait {
-            ready!(wait.as_mut().poll(cx));
+            ready!(Pin::new(wait).poll(cx));
             self.wait = None;
             self.last = Instant::now();
         }

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
 use uart_iface::backend::Device;
 use uart_iface::watch::{Watch, WatchError};
 use uart_iface::{ErrorCounters, LineSettings, OpenError, Port, PortError};
 use uartnet_hub::{Action, ActionDone, DeviceState, Hub, ReceiveErrors};
+use uartnet_reactor::Alarm;
 
 use self::life::{Failed, Life, Waits};
 use crate::gateway::PortHandle;
@@ -197,7 +197,7 @@ impl PortTask {
                 hub.poll_timeout()
             });
             let next = timeout.map_or(again, |at| at.min(again));
-            if !self.alarm.poll(cx, Some(next)) && !self.handle.kick().poll(cx) {
+            if self.alarm.poll(cx, Some(next)).is_pending() && !self.handle.kick().poll(cx) {
                 return Poll::Pending;
             }
         }
@@ -545,7 +545,7 @@ impl Turn<'_> {
         let Some(at) = hub.poll_timeout() else {
             return Went::Idle;
         };
-        if !self.task.alarm.poll(cx, Some(at)) {
+        if self.task.alarm.poll(cx, Some(at)).is_pending() {
             return Went::Idle;
         }
         hub.handle_timeout(self.later());
@@ -580,7 +580,7 @@ impl Turn<'_> {
             return Ok(());
         }
         if let Some(watch) = &mut self.task.errors
-            && !watch.alarm.poll(cx, Some(watch.at))
+            && watch.alarm.poll(cx, Some(watch.at)).is_pending()
         {
             return Ok(());
         }
@@ -610,7 +610,8 @@ impl Turn<'_> {
             })
         });
         (watch.at, watch.before) = (at, counted);
-        watch.alarm.poll(cx, Some(at));
+        // It is woken then.
+        let _ = watch.alarm.poll(cx, Some(at));
         Ok(())
     }
 
@@ -625,32 +626,6 @@ impl Turn<'_> {
                 error.to_string()
             }
         }
-    }
-}
-
-/// One timer that is moved, not made anew; made when first needed.
-#[derive(Debug, Default)]
-pub(crate) struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Alarm {
-    /// Whether this moment has come; if not, the task is woken when it does. `None`: never.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
-        let Some(at) = at else {
-            return false;
-        };
-        if at <= Instant::now() {
-            return true;
-        }
-        let at = tokio::time::Instant::from_std(at);
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        if sleep.deadline() != at {
-            sleep.as_mut().reset(at);
-        }
-        sleep.as_mut().poll(cx).is_ready()
     }
 }
 

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uartnet_reactor::sleep;
 
 use crate::access::Door;
 use crate::admission::{Admission, Offer};

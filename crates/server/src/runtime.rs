@@ -1,52 +1,35 @@
 //! The thread that carries bytes: it gives ports, connections and listeners their turns, looks after the tasks around them,
-//! and sleeps until a descriptor is ready. Not what any of them does.
+//! and sleeps until a descriptor is ready or a moment has come. Not what any of them does.
 //!
-//! What is outside of a byte's path (timers, signals, files that change, work that blocks) is tokio's, whose runtime waits for
-//! it on a thread of its own and wakes this one. A byte never crosses from one to the other.
+//! Of tokio's runtime there is only what runs work that blocks on threads of its own: it waits for nothing.
 
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread::{self, JoinHandle};
 
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::Notify;
+use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use uartnet_reactor::Park;
 
 use crate::crew::Lead;
 
-/// What the daemon runs in: everything of it on the thread that makes it.
+/// What the daemon runs in: everything of it on the thread that makes this.
 #[derive(Debug)]
 pub struct Runtime {
     park: Park,
-    outside: Handle,
-    over: Arc<Notify>,
-    thread: Option<JoinHandle<()>>,
+    /// For work that blocks. `None`: it was dropped.
+    blocking: Option<tokio::runtime::Runtime>,
 }
 
-/// A runtime, whose second thread waits already.
+/// A runtime. There must not be two of them on a thread at a time.
 ///
 /// # Errors
-/// The operating system refused a descriptor or a thread.
+/// The operating system refused a descriptor.
 pub fn runtime() -> io::Result<Runtime> {
-    let outside = Builder::new_current_thread().enable_all().build()?;
-    let handle = outside.handle().clone();
-    let over = Arc::new(Notify::new());
-    let end = over.clone();
-    let wait = move || {
-        outside.block_on(end.notified());
-        // A disk that hangs was waited for already, as long as it may be.
-        outside.shutdown_background();
-    };
-    let thread = thread::Builder::new().name("outside".to_owned());
     Ok(Runtime {
         park: Park::new()?,
-        outside: handle,
-        over,
-        thread: Some(thread.spawn(wait)?),
+        blocking: Some(Builder::new_current_thread().build()?),
     })
 }
 
@@ -57,7 +40,7 @@ impl Runtime {
     /// epoll_wait(2) failed, which it does not on a descriptor of our own.
     pub fn block_on<F: Future>(&self, work: F) -> F::Output {
         let waker = self.park.waker();
-        let _outside = self.outside.enter();
+        let _blocking = self.blocking.as_ref().map(|it| it.enter());
         let tasks = LocalSet::new();
         // A member may spawn a task in its turn.
         let _tasks = tasks.enter();
@@ -79,10 +62,9 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.over.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // It cannot fail but by a defect, which was told then.
-            let _ = thread.join();
+        if let Some(blocking) = self.blocking.take() {
+            // A disk that hangs was waited for already, as long as it may be.
+            blocking.shutdown_background();
         }
     }
 }

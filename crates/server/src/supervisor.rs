@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tokio::sync::Notify;
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uart_iface::{PortName, SpecError};
 use uartnet_hub::Epoch;
+use uartnet_reactor::timeout;
 
 use crate::access::{Audit, Clock, Event, Gate, Rules, TokenFileError, keep_fresh};
 use crate::admission::{Admission, Limits, Offer};
@@ -29,6 +29,7 @@ use crate::listener::{BindError, Listener, Listening};
 use crate::plan::{ListenerFate, Plan, PortChange};
 use crate::reload;
 use crate::running_listener::RunningListener;
+use crate::signals::Signals;
 use crate::tls::{LiveTls, TlsError, Wanted};
 
 /// What the daemon is told to do from outside of it: by signals, or by a test.
@@ -50,16 +51,14 @@ impl Orders {
     /// The operating system refused a handler.
     pub fn on_signals() -> io::Result<Orders> {
         let orders = Orders::default();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+        let end = Signals::catch(&[SIGTERM, SIGINT])?;
+        let hang_up = Signals::catch(&[SIGHUP])?;
         let Orders { stop, cut, reload } = orders.clone();
         spawn_local(async move {
             loop {
                 tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                    _ = hang_up.recv() => {
+                    () = end.next() => {}
+                    () = hang_up.next() => {
                         reload.notify_one();
                         continue;
                     }

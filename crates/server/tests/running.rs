@@ -14,13 +14,12 @@ use rustix::termios::tcgetattr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 use uartnet_server::config::{Config, Given, ListenAddress, load};
 use uartnet_server::endpoint::{Connection, EndpointKind, Finish, Output, PortNeed, Session};
-use uartnet_server::{
-    BindError, Listening, News, Orders, ReadConfig, RunError, Summary, run, runtime,
-};
+use uartnet_server::{BindError, Listening, News, Orders, ReadConfig, RunError, Summary, run};
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -98,11 +97,11 @@ fn config(ports: &[&str], listen: &[&str]) -> Config {
     load(&given).unwrap().config
 }
 
-/// Runs a test as the daemon runs: everything on one thread.
+/// Runs a test as the daemon runs: everything on one thread. It is tokio's, because a test is also a client.
 fn on_the_runtime<F: Future>(test: F) -> F::Output {
-    runtime()
-        .unwrap()
-        .block_on(async { timeout(DEADLINE, test).await.expect("in time") })
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let test = async { timeout(DEADLINE, test).await.expect("in time") };
+    LocalSet::new().block_on(&runtime, test)
 }
 
 /// A frame, by code that shares nothing with `uartnet-proto`.

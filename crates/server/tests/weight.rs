@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use uartnet_reactor::timeout;
 use uartnet_server::config::{Given, ListenAddress, load};
 use uartnet_server::{News, Orders, ReadConfig, run, runtime};
 
@@ -101,7 +101,7 @@ async fn settle() {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        uartnet_reactor::sleep(Duration::from_millis(20)).await;
         let now = allotted();
         if now == before {
             return;

@@ -21,6 +21,7 @@ use super::visitor::Visitor;
 use crate::gateway::Gateway;
 use crate::kept_file::{self, Stamp};
 use uartnet_hub::Access;
+use uartnet_reactor::sleep_until;
 
 /// How the gate deals with those who have not said who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -441,7 +442,7 @@ impl Gate {
             match self.complaints_until() {
                 None => self.complained.notified().await,
                 Some(until) => {
-                    tokio::time::sleep_until(until.into()).await;
+                    sleep_until(until).await;
                     self.tell_left_out();
                 }
             }

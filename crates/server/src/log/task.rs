@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uartnet_hub::{Hub, LogPlace};
+use uartnet_reactor::{Alarm, sleep};
 
 use super::event::Event;
 use super::files::Files;
@@ -20,7 +21,6 @@ use super::writer::{Identity, Shared, Writer, Written};
 use super::{Log, LogCounters, page};
 use crate::config::LogConfig;
 use crate::gateway::PortHandle;
-use crate::port_task::Alarm;
 
 /// How long news waits for more, so that a stream of single bytes is not a write each.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -157,7 +157,7 @@ impl EndingLogs {
     pub(crate) async fn wait(self, cut: &CancellationToken) {
         let cut = async {
             cut.cancelled().await;
-            tokio::time::sleep(AFTER_CUT).await;
+            sleep(AFTER_CUT).await;
         };
         tokio::select! {
             () = self.tasks.wait() => {}
@@ -415,7 +415,10 @@ impl Writing {
                     return Poll::Ready(());
                 }
                 let waited = news.map(|news: Instant| news + COALESCE);
-                if alarm.poll(cx, [until, waited].into_iter().flatten().min()) {
+                if alarm
+                    .poll(cx, [until, waited].into_iter().flatten().min())
+                    .is_ready()
+                {
                     return Poll::Ready(());
                 }
                 if !log.news.poll(cx) {
@@ -434,7 +437,7 @@ impl Writing {
         let (log, alarm) = (&self.log, &mut self.alarm);
         poll_fn(|cx| {
             loop {
-                if log.ending.get() || alarm.poll(cx, Some(until)) {
+                if log.ending.get() || alarm.poll(cx, Some(until)).is_ready() {
                     return Poll::Ready(());
                 }
                 if !log.news.poll(cx) {

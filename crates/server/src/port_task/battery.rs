@@ -75,7 +75,7 @@ fn run(plan: &[(Call, usize, Fault)], keep: bool) -> Run {
     }
     let runtime = crate::runtime().unwrap();
     let limit = Duration::from_secs(60);
-    let run = async { tokio::time::timeout(limit, live(bench, keep)).await };
+    let run = async { uartnet_reactor::timeout(limit, live(bench, keep)).await };
     runtime
         .block_on(run)
         .unwrap_or_else(|_| panic!("{plan:?}: it hangs"))

@@ -343,7 +343,7 @@ fn with_task<T>(fake: &Fake, test: impl AsyncFnOnce(Rc<PortHandle>, Watcher) -> 
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
         let running = tokio::task::spawn_local(task);
         let limit = Duration::from_secs(60);
-        let result = tokio::time::timeout(limit, test(handle, watcher))
+        let result = uartnet_reactor::timeout(limit, test(handle, watcher))
             .await
             .expect("in time");
         running.abort();
@@ -480,7 +480,7 @@ fn a_device_is_opened_because_its_return_was_seen() {
         running.abort();
     };
     runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(60), story).await })
+        .block_on(async { uartnet_reactor::timeout(Duration::from_secs(60), story).await })
         .expect("it is noticed");
 }
 
@@ -510,7 +510,7 @@ fn a_device_that_may_be_used_only_later_is_opened_then() {
         running.abort();
     };
     runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(60), story).await })
+        .block_on(async { uartnet_reactor::timeout(Duration::from_secs(60), story).await })
         .expect("it is noticed");
 }
 
@@ -738,7 +738,7 @@ fn a_port_that_never_falls_silent_drains_too() {
         let handle = handle();
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
         handle.drain();
-        let ended = tokio::time::timeout(Duration::from_secs(10), task).await;
+        let ended = uartnet_reactor::timeout(Duration::from_secs(10), task).await;
         ended.expect("it floods on");
     });
 }

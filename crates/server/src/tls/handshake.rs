@@ -6,6 +6,7 @@ use std::time::Instant;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use uartnet_reactor::timeout_at;
 
 use super::clients::{self, Chain};
 use super::live::LiveTls;
@@ -75,12 +76,10 @@ pub(crate) async fn shake_hands(
         .accept(stream)
         .into_fallible();
     let accepted = match deadline {
-        Some(at) => tokio::time::timeout_at(at.into(), accept)
-            .await
-            .map_err(|_| NotShaken {
-                why: Failed::Late,
-                told: None,
-            })?,
+        Some(at) => timeout_at(at, accept).await.map_err(|_| NotShaken {
+            why: Failed::Late,
+            told: None,
+        })?,
         None => accept.await,
     };
     let stream = accepted.map_err(|(error, stream)| {

@@ -5,8 +5,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use tokio::task::coop;
+use uartnet_reactor::Alarm;
 
-use super::sim::{Alarm, Options, Pace, Pacer};
+use super::sim::{Options, Pace, Pacer};
 use crate::backend::{Backend, Device};
 use crate::{
     ErrorCounters, FlowControl, InputSignals, LineSettings, OpenError, OutputChange, OutputSignals,
@@ -115,7 +116,7 @@ impl LoopbackPort {
 
     /// Fits the wire to the settings and signals in force, and wakes whoever waits: things may go on.
     fn follow_line(&mut self) {
-        let now = Alarm::now();
+        let now = uartnet_reactor::now();
         let character = match self.pace {
             Pace::None => Duration::ZERO,
             Pace::Line => self.line.character_time(),
@@ -135,7 +136,7 @@ impl LoopbackPort {
 
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(self.alarm.poll(cx, self.wire.next_arrival()));
-        Poll::Ready(Alarm::now())
+        Poll::Ready(uartnet_reactor::now())
     }
 }
 
@@ -146,7 +147,7 @@ impl Port for LoopbackPort {
         buf: &mut [u8],
     ) -> Poll<Result<usize, PortError>> {
         let coop = ready!(coop::poll_proceed(cx));
-        let mut now = Alarm::now();
+        let mut now = uartnet_reactor::now();
         loop {
             let count = self.wire.take(now, buf);
             if count > 0 {
@@ -165,7 +166,7 @@ impl Port for LoopbackPort {
         let coop = ready!(coop::poll_proceed(cx));
         let count = match self.held() {
             true => 0,
-            false => self.wire.send(Alarm::now(), bytes),
+            false => self.wire.send(uartnet_reactor::now(), bytes),
         };
         if count == 0 {
             // Only a read, a purge or a signal makes room; each of them wakes.
@@ -210,7 +211,7 @@ impl Port for LoopbackPort {
     }
 
     fn purge(&mut self, queues: Purge) -> Result<(), PortError> {
-        let now = Alarm::now();
+        let now = uartnet_reactor::now();
         if matches!(queues, Purge::Receive | Purge::Both) {
             self.wire.purge_arrived(now);
         }

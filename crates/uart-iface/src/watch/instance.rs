@@ -6,13 +6,16 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
-use uartnet_reactor::Shared;
+use uartnet_reactor::{Half, Interest as Readiness, Watched};
 
 use super::WatchError;
 
@@ -24,7 +27,10 @@ pub(super) struct WatchId(u64);
 type Descriptor = i32;
 
 pub(super) struct Instance {
-    inotify: Shared,
+    inotify: Watched<OwnedFd>,
+    waiting: Arc<Waiting>,
+    /// Wakes everybody who waits.
+    waker: Waker,
     state: RefCell<State>,
 }
 
@@ -56,6 +62,31 @@ pub(super) enum Of {
     Entries,
 }
 
+/// Those who wait for events.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<Vec<Waker>>);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
+        // Whoever panicked with it had done all or nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, waker: &Waker) {
+        let mut waiting = self.lock();
+        if !waiting.iter().any(|other| other.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        let waiting = std::mem::take(&mut *self.lock());
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
 thread_local! {
     static SHARED: RefCell<Weak<Instance>> = const { RefCell::new(Weak::new()) };
 }
@@ -69,13 +100,16 @@ impl Instance {
             }
             let inotify =
                 inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(not_made)?;
-            let inotify = Shared::new(inotify);
+            let inotify = Watched::new(inotify, Readiness::Read);
             let inotify = inotify.map_err(|source| WatchError::Io {
                 doing: "epoll",
                 source,
             })?;
+            let waiting = Arc::<Waiting>::default();
             let instance = Rc::new(Instance {
                 inotify,
+                waker: Waker::from(waiting.clone()),
+                waiting,
                 state: RefCell::default(),
             });
             *shared = Rc::downgrade(&instance);
@@ -100,16 +134,17 @@ impl Instance {
         state.changed.get_mut(&id).is_some_and(std::mem::take)
     }
 
-    /// Waits for events, and reads every one there is. Another watch may have read them before.
-    pub(super) async fn arrived(&self) -> Result<(), WatchError> {
-        let ready = self.inotify.readable().await;
-        let ready = ready.map_err(|source| WatchError::Io {
-            doing: "epoll",
-            source,
-        })?;
-        self.read()?;
-        ready.clear();
-        Ok(())
+    /// Ready when events may have arrived, which are read then. Another watch may have read them before. Any number of
+    /// tasks may wait.
+    pub(super) fn poll_arrived(&self, cx: &Context<'_>) -> Poll<Result<(), WatchError>> {
+        self.waiting.enter(cx.waker());
+        ready!(
+            self.inotify
+                .poll_ready(&Context::from_waker(&self.waker), Half::Read)
+        );
+        // Before they are read, or the end of this would be taken for the end of those that come meanwhile.
+        self.inotify.clear(Half::Read);
+        Poll::Ready(self.read())
     }
 
     /// Reads every event there is, for all watches.

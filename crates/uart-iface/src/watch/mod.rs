@@ -9,10 +9,9 @@ mod instance;
 mod walk;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -107,15 +106,12 @@ pub struct Watch {
     targets: Vec<Target>,
     instance: Rc<Instance>,
     id: WatchId,
-    arrives: Option<Arrives>,
 }
-
-/// Until events have arrived.
-type Arrives = Pin<Box<dyn Future<Output = Result<(), WatchError>>>>;
 
 impl Watch {
     /// Begins to watch: every change after this is told. So make it first, and then look at what is there.
-    /// Must be called within a tokio runtime, and be used in no other.
+    /// Must be called where descriptors can be
+    /// [watched](uartnet_reactor::Watched::new), and be used on that thread.
     ///
     /// # Errors
     /// [`WatchError`].
@@ -125,7 +121,6 @@ impl Watch {
             targets: targets.into_iter().collect(),
             id: instance.new_watch(),
             instance,
-            arrives: None,
         };
         watch.place()?;
         Ok(watch)
@@ -158,13 +153,7 @@ impl Watch {
                 Ok(true) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            let arrives = self.arrives.get_or_insert_with(|| {
-                let instance = self.instance.clone();
-                Box::pin(async move { instance.arrived().await })
-            });
-            let arrived = ready!(arrives.as_mut().poll(cx));
-            self.arrives = None;
-            arrived?;
+            ready!(self.instance.poll_arrived(cx))?;
         }
     }
 

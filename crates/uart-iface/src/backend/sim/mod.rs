@@ -1,7 +1,6 @@
 //! Simulated boards: the list of them, what a board is, and the device spec `sim:NAME?key=value&key=value`.
 //! A board itself is pure; the file `port` holds the one adapter that makes it a [`Port`] with a clock.
 
-mod alarm;
 mod answering;
 mod echo;
 mod flaky;
@@ -21,7 +20,6 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
-pub(crate) use alarm::Alarm;
 pub(crate) use options::did_you_mean;
 pub use options::{OptionHelp, Options};
 pub(crate) use pacer::Pacer;
@@ -251,7 +249,7 @@ impl Device for SimDevice {
                 pid: Some(std::process::id()),
             });
         }
-        let now = Alarm::now();
+        let now = uartnet_reactor::now();
         if let Presence::Away { .. } = self.board.borrow_mut().presence(now) {
             return Err(OpenError::NotFound {
                 spec: self.spec.clone(),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tokio::task::coop;
+use uartnet_reactor::Alarm;
 
-use super::{Alarm, Doing, Pace, Pacer, Presence, SharedBoard};
+use super::{Doing, Pace, Pacer, Presence, SharedBoard};
 use crate::{
     ErrorCounters, FlowControl, InputSignals, LineSettings, OutputChange, OutputSignals, Port,
     PortError, PortStatus, Purge,
@@ -60,7 +61,7 @@ impl SimPort {
         line: LineSettings,
         outputs: OutputSignals,
     ) -> SimPort {
-        let now = Alarm::now();
+        let now = uartnet_reactor::now();
         if outputs != CLOSED {
             board.borrow_mut().handle_outputs(now, outputs);
         }
@@ -84,7 +85,7 @@ impl SimPort {
 
     /// Lets everything happen that happens until now.
     fn look(&mut self) -> Result<(), PortError> {
-        self.now = Alarm::now().max(self.now);
+        self.now = uartnet_reactor::now().max(self.now);
         if let Presence::Away { .. } = self.board.borrow_mut().presence(self.now) {
             return Err(PortError::Gone {
                 device: self.spec.clone(),

@@ -1,17 +1,19 @@
 //! An opened tty as a [`Port`]: a real serial port, or the terminal side of a pseudo-terminal. Not how it is found.
 
 use std::fs::{self, File};
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{QueueSelector, tcflush, tcgetattr};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use uartnet_reactor::{Sleep, sleep};
 
 use super::claim::{self, Claim};
 use super::sysfs::System;
@@ -47,7 +49,8 @@ pub(in crate::backend) struct TtyPort {
 #[derive(Debug, Default)]
 struct Modem {
     told_inputs: Option<InputSignals>,
-    looks: Option<Interval>,
+    /// Until they are looked at again. `None`: they never were.
+    next_look: Option<Sleep>,
 }
 
 impl TtyPort {
@@ -163,13 +166,11 @@ impl Port for TtyPort {
         let Some(modem) = &mut self.modem else {
             return Poll::Pending;
         };
-        let looks = modem.looks.get_or_insert_with(|| {
-            let mut looks = interval(LOOK_EVERY);
-            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            looks
-        });
         loop {
-            ready!(looks.poll_tick(cx));
+            if let Some(next_look) = &mut modem.next_look {
+                ready!(Pin::new(next_look).poll(cx));
+            }
+            modem.next_look = Some(sleep(LOOK_EVERY));
             let inputs = inputs_of(modem_lines(&self.stream)?);
             if modem.told_inputs.replace(inputs) != Some(inputs) {
                 return Poll::Ready(Ok(inputs));
