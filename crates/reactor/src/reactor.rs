@@ -19,6 +19,9 @@ use crate::watched::{Half, Interest};
 /// Events taken at once; if there are more, the rest is taken next.
 pub(crate) const EVENTS: usize = 256;
 
+/// No entry.
+const NONE: u32 = u32::MAX;
+
 /// The number of something watched on this thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
@@ -29,8 +32,8 @@ thread_local! {
 
 struct Reactor {
     entries: RefCell<Vec<Entry>>,
-    /// The first free entry.
-    free: Cell<Option<u32>>,
+    /// The first free entry, or [`NONE`].
+    free: Cell<u32>,
     source: RefCell<Option<Source>>,
     is_parked_here: Cell<bool>,
 }
@@ -45,8 +48,8 @@ struct Source {
 /// What is known of one descriptor, or of none: an entry has another generation each time, for events that are late.
 struct Entry {
     waker: Cell<Option<Waker>>,
-    /// The next free entry, if this is one.
-    next: Cell<Option<u32>>,
+    /// The next free entry, if this is one. [`NONE`]: there is no other.
+    next: Cell<u32>,
     generation: Cell<u16>,
     ready: Cell<Bits>,
     /// What the waker is for.
@@ -225,7 +228,7 @@ impl Reactor {
     const fn new() -> Reactor {
         Reactor {
             entries: RefCell::new(Vec::new()),
-            free: Cell::new(None),
+            free: Cell::new(NONE),
             source: RefCell::new(None),
             is_parked_here: Cell::new(false),
         }
@@ -237,19 +240,18 @@ impl Reactor {
 
     fn take_entry(&self) -> Slot {
         let mut entries = self.entries.borrow_mut();
-        if let Some(slot) = self.free.get() {
-            self.free.set(entries[slot as usize].next.take());
-            return Slot(slot);
+        if let Some(free) = entries.get(self.free.get() as usize) {
+            return Slot(self.free.replace(free.next.get()));
         }
         entries.push(Entry {
             waker: Cell::new(None),
-            next: Cell::new(None),
+            next: Cell::new(NONE),
             generation: Cell::new(0),
             ready: Cell::new(Bits::NONE),
             awaited: Cell::new(Bits::NONE),
         });
-        // A process cannot have as many descriptors as this would hold.
-        Slot(u32::try_from(entries.len() - 1).unwrap_or(u32::MAX))
+        // A process cannot have as many descriptors.
+        Slot(u32::try_from(entries.len() - 1).unwrap_or(NONE))
     }
 
     fn free_entry(&self, slot: Slot) {
@@ -257,7 +259,7 @@ impl Reactor {
             entry.generation.update(|it| it.wrapping_add(1));
             entry.ready.set(Bits::NONE);
             entry.awaited.set(Bits::NONE);
-            entry.next.set(self.free.replace(Some(slot.0)));
+            entry.next.set(self.free.replace(slot.0));
             entry.waker.take()
         });
         // It may be the last of a task, and end it.

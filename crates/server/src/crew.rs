@@ -15,7 +15,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, replace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -65,22 +65,27 @@ pub(crate) struct Id {
     generation: u32,
 }
 
-struct Slot {
-    generation: u32,
-    /// The next free slot, if this is one.
-    next: Option<u32>,
-    member: Option<Rc<dyn Member>>,
+enum Slot {
+    Free {
+        generation: u32,
+        next: Option<u32>,
+    },
+    Taken {
+        generation: u32,
+        /// It waits for a turn because the runtime has woken it.
+        is_woken: Cell<bool>,
+        member: Rc<dyn Member>,
+    },
 }
 
 trait Member {
     /// Says whether its work is over.
-    fn poll(&self, only_rung: bool) -> Poll<()>;
+    fn poll(&self) -> Poll<()>;
 }
 
 struct Work<F> {
     /// Its bell, as what the runtime takes.
     waker: Waker,
-    bell: Arc<Bell>,
     /// `None`: it has panicked.
     future: RefCell<Option<F>>,
 }
@@ -88,8 +93,6 @@ struct Work<F> {
 /// How the runtime tells that there is something for a member.
 struct Bell {
     id: Id,
-    /// It was told.
-    is_woken: AtomicBool,
     elsewhere: Arc<Elsewhere>,
 }
 
@@ -102,7 +105,7 @@ struct Elsewhere {
 
 #[derive(Default)]
 struct Woken {
-    members: VecDeque<Id>,
+    members: Vec<Id>,
     /// Of the task.
     waker: Option<Waker>,
 }
@@ -209,55 +212,82 @@ impl Crew {
             // Tokio's budget is a task's; every member has bounds of its own.
             spawn_local(unconstrained(Turns));
         }
+        let id = self.next_free();
+        let bell = Arc::new(Bell {
+            id,
+            elsewhere: self.elsewhere().clone(),
+        });
+        let member = Rc::new(Work {
+            waker: Waker::from(bell),
+            future: RefCell::new(Some(work)),
+        });
+        self.members.borrow_mut()[id.slot as usize] = Slot::Taken {
+            generation: id.generation,
+            is_woken: Cell::new(false),
+            member,
+        };
+        self.wake(id);
+        id
+    }
+
+    /// Of a slot that is free, and not any more.
+    fn next_free(&self) -> Id {
         let mut members = self.members.borrow_mut();
-        let slot = self.free.get().unwrap_or_else(|| {
-            members.push(Slot {
+        let slot = self.free.take().unwrap_or_else(|| {
+            members.push(Slot::Free {
                 generation: 0,
                 next: None,
-                member: None,
             });
             u32::try_from(members.len() - 1).unwrap_or(u32::MAX)
         });
-        let place = &mut members[slot as usize];
-        self.free.set(place.next.take());
-        let id = Id {
+        let place = &members[slot as usize];
+        if let Slot::Free { next, .. } = place {
+            self.free.set(*next);
+        }
+        Id {
             slot,
-            generation: place.generation,
-        };
-        let bell = Arc::new(Bell {
-            id,
-            is_woken: AtomicBool::new(false),
-            elsewhere: self.elsewhere().clone(),
-        });
-        bell.wake_by_ref();
-        place.member = Some(Rc::new(Work {
-            waker: Waker::from(bell.clone()),
-            bell,
-            future: RefCell::new(Some(work)),
-        }));
-        id
+            generation: place.generation(),
+        }
     }
 
     /// What is dropped with it may ring others: nothing of the crew may be borrowed then.
     fn vacate(&self, id: Id) -> Option<Rc<dyn Member>> {
         let mut members = self.members.borrow_mut();
         let slot = members.get_mut(id.slot as usize)?;
-        if slot.generation != id.generation {
-            return None;
+        match slot {
+            Slot::Taken { generation, .. } if *generation == id.generation => {}
+            _ => return None,
         }
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.next = self.free.replace(Some(id.slot));
-        slot.member.take()
+        let free = Slot::Free {
+            generation: id.generation.wrapping_add(1),
+            next: self.free.replace(Some(id.slot)),
+        };
+        match replace(slot, free) {
+            Slot::Taken { member, .. } => Some(member),
+            Slot::Free { .. } => None,
+        }
     }
 
-    fn member(&self, id: Id) -> Option<Rc<dyn Member>> {
-        let members = self.members.borrow();
-        let slot = members.get(id.slot as usize)?;
-        let is_here = slot.generation == id.generation;
-        is_here.then(|| slot.member.clone()).flatten()
+    /// This member, unless it is over, and whether it was woken.
+    fn with_member<R>(
+        &self,
+        id: Id,
+        look: impl FnOnce(&Rc<dyn Member>, &Cell<bool>) -> R,
+    ) -> Option<R> {
+        match self.members.borrow().get(id.slot as usize)? {
+            Slot::Taken {
+                generation,
+                is_woken,
+                member,
+            } if *generation == id.generation => Some(look(member, is_woken)),
+            _ => None,
+        }
     }
 
     fn wake(&self, id: Id) {
+        if self.with_member(id, |_, is_woken| is_woken.replace(true)) != Some(false) {
+            return;
+        }
         if self.at_work.get() == Some(id) {
             self.again.borrow_mut().push(id);
         } else {
@@ -274,12 +304,18 @@ impl Crew {
 
     /// Gives this member its turn, if it is not over.
     fn turn(&self, id: Id, only_rung: bool) {
-        let Some(member) = self.member(id) else {
+        let member = self.with_member(id, |member, is_woken| {
+            if !only_rung {
+                is_woken.set(false);
+            }
+            member.clone()
+        });
+        let Some(member) = member else {
             return;
         };
         self.at_work.set(Some(id));
         self.only_rung.set(only_rung);
-        let polled = catch_unwind(AssertUnwindSafe(|| member.poll(only_rung)));
+        let polled = catch_unwind(AssertUnwindSafe(|| member.poll()));
         if !matches!(polled, Ok(Poll::Pending)) {
             self.vacate(id);
         }
@@ -325,7 +361,7 @@ impl Crew {
             let mut list = elsewhere.lock();
             elsewhere.is_any.store(false, Ordering::Release);
             list.waker = Some(waker.clone());
-            self.woken.borrow_mut().append(&mut list.members);
+            list.members.drain(..).for_each(|id| self.wake(id));
         }
     }
 
@@ -341,10 +377,10 @@ impl Crew {
             .zip(&*self.members.borrow())
             .map(|(slot, place)| Id {
                 slot,
-                generation: place.generation,
+                generation: place.generation(),
             })
             .collect();
-        for id in members.into_iter().filter(|id| self.member(*id).is_some()) {
+        for id in members {
             drop(self.vacate(id));
         }
         self.rest();
@@ -357,11 +393,16 @@ impl Crew {
     }
 }
 
-impl<F: Future<Output = ()> + Unpin> Member for Work<F> {
-    fn poll(&self, only_rung: bool) -> Poll<()> {
-        if !only_rung {
-            self.bell.is_woken.store(false, Ordering::Release);
+impl Slot {
+    fn generation(&self) -> u32 {
+        match self {
+            Slot::Free { generation, .. } | Slot::Taken { generation, .. } => *generation,
         }
+    }
+}
+
+impl<F: Future<Output = ()> + Unpin> Member for Work<F> {
+    fn poll(&self) -> Poll<()> {
         let mut future = self.future.borrow_mut();
         let polling = Polling(&mut future);
         let Some(work) = polling.0 else {
@@ -417,9 +458,6 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_woken.swap(true, Ordering::AcqRel) {
-            return;
-        }
         CREW.with(|crew| {
             let here = crew.elsewhere.get();
             if here.is_some_and(|it| Arc::ptr_eq(it, &self.elsewhere)) {
@@ -439,7 +477,10 @@ impl Elsewhere {
 
     fn wake(&self, id: Id) {
         let mut list = self.lock();
-        list.members.push_back(id);
+        if list.members.contains(&id) {
+            return;
+        }
+        list.members.push(id);
         self.is_any.store(true, Ordering::Release);
         if let Some(waker) = &list.waker {
             waker.wake_by_ref();
