@@ -45,12 +45,11 @@ struct Source {
     taker: Weak<()>,
 }
 
-/// What is known of one descriptor, or of none: an entry has another generation each time, for events that are late.
+/// What is known of one descriptor, or of none.
 struct Entry {
     waker: Cell<Option<Waker>>,
     /// The next free entry, if this is one. [`NONE`]: there is no other.
     next: Cell<u32>,
-    generation: Cell<u16>,
     ready: Cell<Bits>,
     /// What the waker is for.
     awaited: Cell<Bits>,
@@ -160,16 +159,21 @@ pub(crate) fn poll_ready(slot: Slot, cx: &Context<'_>, half: Half) -> Poll<()> {
     REACTOR.with(|reactor| reactor.with_entry(slot, |entry| entry.poll_ready(cx, half)))
 }
 
-pub(crate) fn is_urgent(slot: Slot) -> bool {
-    REACTOR.with(|reactor| reactor.with_entry(slot, |entry| entry.ready.get().meets(Bits::URGENT)))
+pub(crate) fn poll_behind(slot: Slot, cx: &Context<'_>) -> Poll<()> {
+    REACTOR.with(|reactor| {
+        reactor.with_entry(slot, |entry| {
+            if entry.ready.get().meets(Bits::URGENT) {
+                return Poll::Ready(());
+            }
+            entry.clear(Half::Read);
+            entry.poll_ready(cx, Half::Read)
+        })
+    })
 }
 
 pub(crate) fn clear(slot: Slot, half: Half) {
     REACTOR.with(|reactor| {
-        reactor.with_entry(slot, |entry| {
-            let ready = entry.ready.get().without(Bits::cleared(half));
-            entry.ready.set(ready);
-        });
+        reactor.with_entry(slot, |entry| entry.clear(half));
     });
 }
 
@@ -179,7 +183,7 @@ pub(crate) fn taken_here(bell: BorrowedFd<'_>) -> io::Result<Arc<()>> {
     REACTOR.with(|reactor| {
         let taker = Arc::new(());
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let nobodys = EventData::new_u64(u64::MAX);
+        let nobodys = EventData::new_u64(u64::from(NONE));
         epoll::add(&epoll, bell, nobodys, EventFlags::IN | EventFlags::ET)?;
         reactor.source.replace(Some(Source {
             epoll,
@@ -246,7 +250,6 @@ impl Reactor {
         entries.push(Entry {
             waker: Cell::new(None),
             next: Cell::new(NONE),
-            generation: Cell::new(0),
             ready: Cell::new(Bits::NONE),
             awaited: Cell::new(Bits::NONE),
         });
@@ -256,7 +259,6 @@ impl Reactor {
 
     fn free_entry(&self, slot: Slot) {
         let waker = self.with_entry(slot, |entry| {
-            entry.generation.update(|it| it.wrapping_add(1));
             entry.ready.set(Bits::NONE);
             entry.awaited.set(Bits::NONE);
             entry.next.set(self.free.replace(slot.0));
@@ -272,8 +274,7 @@ impl Reactor {
         question: impl FnOnce(&OwnedFd, EventData) -> Result<(), Errno>,
         slot: Slot,
     ) -> io::Result<()> {
-        let generation = self.with_entry(slot, |entry| entry.generation.get());
-        let data = EventData::new_u64(u64::from(generation) << 32 | u64::from(slot.0));
+        let data = EventData::new_u64(u64::from(slot.0));
         match &*self.source.borrow() {
             Some(source) => Ok(question(&source.epoll, data)?),
             None => Err(io::Error::other("this thread watches nothing")),
@@ -314,10 +315,8 @@ impl Reactor {
 
     fn tell(&self, event: &Event) {
         let (flags, data) = (event.flags, event.data.u64());
-        let entries = self.entries.borrow();
-        let entry = entries.get((data & u64::from(u32::MAX)) as usize);
-        let entry = entry.filter(|it| u64::from(it.generation.get()) == data >> 32);
-        if let Some(entry) = entry {
+        // What has left is told nothing more: nobody can leave while events are being told.
+        if let Some(entry) = self.entries.borrow().get(data as usize) {
             entry.tell(Bits::told(flags));
         }
     }
@@ -354,6 +353,11 @@ impl Entry {
         self.waker
             .set(Some(known.unwrap_or_else(|| cx.waker().clone())));
         Poll::Pending
+    }
+
+    fn clear(&self, half: Half) {
+        let ready = self.ready.get().without(Bits::cleared(half));
+        self.ready.set(ready);
     }
 
     fn tell(&self, bits: Bits) {

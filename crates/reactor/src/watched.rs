@@ -22,7 +22,7 @@ pub enum Half {
 pub enum Interest {
     /// [`Half::Read`] alone.
     Read,
-    /// Both, and whether there is something [urgent](Watched::is_urgent).
+    /// Both, and whether there is something urgent.
     ReadWrite,
 }
 
@@ -66,10 +66,11 @@ impl<T: AsFd> Watched<T> {
         reactor::poll_ready(self.slot, cx, half)
     }
 
-    /// Whether something urgent (an urgent byte of TCP) has come that may not be read yet: a read ends before it, however much
-    /// is there behind it, so that a short read does not mean that nothing more is there.
-    pub fn is_urgent(&self) -> bool {
-        reactor::is_urgent(self.slot)
+    /// After a read that was shorter than it could have been: whether there may be more. If not, the task is woken when there
+    /// is. A stream has no more then, except where it has ended, or where an urgent byte of TCP stands: a read ends
+    /// before it, however much is there behind it.
+    pub fn poll_behind(&self, cx: &Context<'_>) -> Poll<()> {
+        reactor::poll_behind(self.slot, cx)
     }
 
     /// There was nothing more: it is ready again when the operating system says so.

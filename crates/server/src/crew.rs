@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, replace};
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -62,16 +63,19 @@ struct Crew {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id {
     slot: u32,
-    generation: u32,
+    generation: Generation,
 }
+
+/// From 1 on, so that there is room for who is nobody.
+type Generation = NonZeroU32;
 
 enum Slot {
     Free {
-        generation: u32,
+        generation: Generation,
         next: Option<u32>,
     },
     Taken {
-        generation: u32,
+        generation: Generation,
         /// It waits for a turn because the runtime has woken it.
         is_woken: Cell<bool>,
         member: Rc<dyn Member>,
@@ -235,7 +239,7 @@ impl Crew {
         let mut members = self.members.borrow_mut();
         let slot = self.free.take().unwrap_or_else(|| {
             members.push(Slot::Free {
-                generation: 0,
+                generation: Generation::MIN,
                 next: None,
             });
             u32::try_from(members.len() - 1).unwrap_or(u32::MAX)
@@ -259,7 +263,7 @@ impl Crew {
             _ => return None,
         }
         let free = Slot::Free {
-            generation: id.generation.wrapping_add(1),
+            generation: id.generation.checked_add(1).unwrap_or(Generation::MIN),
             next: self.free.replace(Some(id.slot)),
         };
         match replace(slot, free) {
@@ -332,30 +336,31 @@ impl Crew {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        let nobody_waits = self.rung.borrow().is_empty() && self.woken.borrow().is_empty();
-        nobody_waits && self.again.borrow().is_empty()
-    }
-
     /// As many turns as there are at a time. Says whether nobody waits any more.
     fn turns(&self, waker: &Waker) -> bool {
         self.begin(waker);
+        let mut waits = true;
         for turn in 1..=A_TURN {
             let prefers_woken = turn % RUNG_IN_A_ROW == 0;
-            let Some((id, only_rung)) = self.next(prefers_woken) else {
-                break;
-            };
-            self.turn(id, only_rung);
+            match self.next(prefers_woken) {
+                Some((id, only_rung)) => self.turn(id, only_rung),
+                None => {
+                    waits = !self.again.borrow().is_empty();
+                    break;
+                }
+            }
         }
         self.rest();
-        self.is_idle()
+        !waits
     }
 
     fn begin(&self, waker: &Waker) {
         self.asleep.set(None);
-        self.woken
-            .borrow_mut()
-            .extend(self.again.borrow_mut().drain(..));
+        let mut again = self.again.borrow_mut();
+        if !again.is_empty() {
+            self.woken.borrow_mut().extend(again.drain(..));
+        }
+        drop(again);
         let elsewhere = self.elsewhere();
         if elsewhere.is_any.load(Ordering::Acquire) {
             let mut list = elsewhere.lock();
@@ -394,7 +399,7 @@ impl Crew {
 }
 
 impl Slot {
-    fn generation(&self) -> u32 {
+    fn generation(&self) -> Generation {
         match self {
             Slot::Free { generation, .. } | Slot::Taken { generation, .. } => *generation,
         }

@@ -13,17 +13,11 @@ pub struct Nudge {
     due: Cell<bool>,
     /// Whoever it is sleeps, and must be told.
     asleep: Cell<bool>,
-    /// Who it was when they last slept. Kept while they are awake, because it is almost always the same.
-    who: Cell<Who>,
-}
-
-#[derive(Default)]
-enum Who {
-    #[default]
-    Nobody,
-    Member(crew::Id),
-    /// Who is no member of the crew.
-    Task(Waker),
+    /// Who it was when they last slept, if it is a member of the crew.
+    member: Cell<Option<crew::Id>>,
+    /// Of the task when it last slept, if it is none, which is rare. Kept while it is awake, because it is almost always the
+    /// same.
+    waker: Cell<Option<Box<Waker>>>,
 }
 
 impl Nudge {
@@ -33,13 +27,12 @@ impl Nudge {
         if !self.asleep.take() {
             return;
         }
-        let who = self.who.take();
-        match &who {
-            Who::Nobody => {}
-            Who::Member(id) => crew::ring(*id),
-            Who::Task(waker) => waker.wake_by_ref(),
+        if let Some(id) = self.member.get() {
+            crew::ring(id);
+        } else if let Some(waker) = self.waker.take() {
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
         }
-        self.who.set(who);
     }
 
     /// Whether it was rung since this was last asked.
@@ -58,11 +51,14 @@ impl Nudge {
             return true;
         }
         self.asleep.set(true);
-        self.who.set(match (crew::at_work(), self.who.take()) {
-            (Some(id), _) => Who::Member(id),
-            (None, Who::Task(waker)) if waker.will_wake(cx.waker()) => Who::Task(waker),
-            (None, _) => Who::Task(cx.waker().clone()),
-        });
+        let member = crew::at_work();
+        self.member.set(member);
+        if member.is_none() {
+            let known = self.waker.take();
+            let known = known.filter(|waker| waker.will_wake(cx.waker()));
+            self.waker
+                .set(Some(known.unwrap_or_else(|| Box::new(cx.waker().clone()))));
+        }
         false
     }
 }

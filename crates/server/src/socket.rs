@@ -31,9 +31,7 @@ impl Socket {
 
     /// Nothing read is the end of the input.
     ///
-    /// A short read means that nothing more is there, and the read that would find nothing is saved; except where the kernel
-    /// may have ended it before an urgent byte, and nobody would come back for the rest until the client sends something
-    /// else.
+    /// The read that would find nothing is saved where a short one has shown that.
     pub(crate) fn poll_read_ahead(
         &mut self,
         cx: &Context<'_>,
@@ -42,14 +40,11 @@ impl Socket {
         let room = buffer.remaining();
         let count = ready!(self.poll_recv(cx, buffer))?;
         let is_short = 0 < count && count < room;
-        if is_short && !self.0.is_urgent() {
-            self.0.clear(Half::Read);
-            // Its end may be there all the same.
-            if self.0.poll_ready(cx, Half::Read).is_pending() {
-                return Poll::Ready(Ok(Behind::Nothing));
-            }
-        }
-        Poll::Ready(Ok(Behind::Unknown))
+        Poll::Ready(Ok(if is_short && self.0.poll_behind(cx).is_pending() {
+            Behind::Nothing
+        } else {
+            Behind::Unknown
+        }))
     }
 
     fn poll_recv(&self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
