@@ -84,7 +84,7 @@ struct Row {
 #[derive(Debug)]
 struct Package {
     name: String,
-    /// The names of the packages it always needs, and whether each is one of ours.
+    /// The names of the packages it needs, and whether each is one of ours; of others only those it needs with any features.
     needs: Vec<(String, bool)>,
 }
 
@@ -225,9 +225,10 @@ fn understand(package: &Value, root: &str) -> Option<(String, Package)> {
         .trim_start_matches('/')
         .strip_suffix("/Cargo.toml")?;
     let needs = package["dependencies"].as_array()?.iter();
-    let needs = needs.filter(|need| need["kind"].is_null() && need["optional"] == false);
-    let needs = needs
-        .filter_map(|need| Some((need["name"].as_str()?.to_owned(), need["path"].is_string())));
+    let is_ours = |need: &Value| need["path"].is_string();
+    let needs = needs.filter(|need| need["kind"].is_null());
+    let needs = needs.filter(|need| need["optional"] == false || is_ours(need));
+    let needs = needs.filter_map(|need| Some((need["name"].as_str()?.to_owned(), is_ours(need))));
     Some((
         folder.to_owned(),
         Package {

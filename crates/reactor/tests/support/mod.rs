@@ -1,4 +1,4 @@
-//! Watched sockets.
+//! Watched sockets, for the tests of both ways in which events are taken.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;

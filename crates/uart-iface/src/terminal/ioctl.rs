@@ -1,7 +1,7 @@
-//! The serial ioctls that no safe crate offers, each as one safe function. Not what they are used for. The only file
-//! with `unsafe` of this crate; every ioctl hands the kernel a live descriptor and, where the request has an operand, a pointer
+//! The serial ioctls that no safe crate offers, each as one safe function. Not what they are used for. The only file of the
+//! workspace with `unsafe`; every ioctl hands the kernel a live descriptor and, where the request has an operand, a pointer
 //! to a local of the type it is documented with.
-#![allow(unsafe_code)] // one of the two exceptions of the workspace, see above
+#![allow(unsafe_code)] // the one exception of the workspace, see above
 #![cfg_attr(not(feature = "backends"), allow(dead_code))] // a virtual device needs a part of this
 
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong, c_ushort};
