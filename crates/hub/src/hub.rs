@@ -373,11 +373,19 @@ impl Hub {
             Source::Ask => self.asks.transmitted(now, count),
             Source::Sequence => self.sequencer.transmitted(now, count),
             Source::Write => {
-                if let Some(writer) = self.writes.taken(&mut self.writers, count) {
-                    if self.writers.owners(writer).next().is_some() {
+                match self.writes.taken(&mut self.writers, count) {
+                    Some((writer, Some(client))) => {
                         self.typing.typed(now, writer, last);
+                        self.tell_writer(client);
                     }
-                    self.tell_writer(writer);
+                    Some((writer, None)) => {
+                        let owners: Vec<_> = self.writers.owners(writer).collect();
+                        if !owners.is_empty() {
+                            self.typing.typed(now, writer, last);
+                        }
+                        owners.into_iter().for_each(|id| self.tell_writer(id));
+                    }
+                    None => {}
                 }
                 if self.wakes.is_room_wanted() {
                     self.tell_room();

@@ -128,8 +128,13 @@ impl WriteQueue {
         });
     }
 
-    /// The UART took this many bytes of the first write. Says whose they were.
-    pub(crate) fn taken(&mut self, writers: &mut Writers, count: usize) -> Option<WriterId> {
+    /// The UART took this many bytes of the first write. Says whose they were, and who is told of it as of
+    /// [`Writers::taken`].
+    pub(crate) fn taken(
+        &mut self,
+        writers: &mut Writers,
+        count: usize,
+    ) -> Option<(WriterId, Option<ClientId>)> {
         let queued = self.queued.as_mut()?;
         let front = queued.writes.front_mut()?;
         let count = count.min(front.len);
@@ -137,13 +142,13 @@ impl WriteQueue {
         front.from += count as u64;
         let writer = front.writer;
         let whole = front.len == 0;
-        writers.taken(writer, front.from, whole);
+        let told = writers.taken(writer, front.from, whole);
         self.begun = !whole && (self.begun || count > 0);
         if whole {
             queued.writes.pop_front();
         }
         queued.leave(count);
-        Some(writer)
+        Some((writer, told))
     }
 
     /// Drops every write before `turn` and tells its writer why. Says how many bytes, and which clients are to be told.

@@ -201,14 +201,26 @@ impl Writers {
         self.finished(id);
     }
 
-    /// The UART took a queued write's bytes up to this write offset; `whole`: all that were left of it.
-    pub(crate) fn taken(&mut self, id: WriterId, up_to: u64, whole: bool) {
+    /// The UART took a queued write's bytes up to this write offset; `whole`: all that were left of it. Says who is told, if
+    /// that is one client; else they are the [owners](Writers::owners), if there are any.
+    pub(crate) fn taken(&mut self, id: WriterId, up_to: u64, whole: bool) -> Option<ClientId> {
+        // Almost always there is one, and nothing but its own record to look at.
+        if let Some(record) = self.records.get_mut(id)
+            && record.earlier.is_empty()
+            && let Some(owner) = record.owner
+        {
+            record.settled = record.settled.max(up_to);
+            record.taken = record.taken.max(up_to);
+            record.queued -= usize::from(whole && record.queued > 0);
+            return Some(owner);
+        }
         self.each_concerned(id, up_to, |record, limit| {
             record.taken = record.taken.max(up_to.min(limit));
         });
         if whole {
             self.finished(id);
         }
+        None
     }
 
     /// What was left of a queued write will never reach the UART.

@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use uartnet_reactor::{Alarm, timeout};
 
+use crate::clock;
 use crate::crew;
 use crate::endpoint::{Finish, Output, Session};
 use crate::nudge::Nudge;
@@ -399,7 +400,7 @@ impl<S: Session> Round<'_, S> {
     }
 
     fn now(&mut self) -> Instant {
-        *self.now.get_or_insert_with(Instant::now)
+        *self.now.get_or_insert_with(clock::latest)
     }
 
     /// Ready when the session has nothing more to say and the socket took everything.
@@ -420,6 +421,7 @@ impl<S: Session> Round<'_, S> {
             if before > 0 {
                 self.account.sent += (before - output.len()) as u64;
                 self.now = None;
+                clock::passes();
             }
             if let Err(error) = ready!(flushed) {
                 self.account.unsent += output.take().len() as u64;
@@ -456,7 +458,7 @@ impl<S: Session> Round<'_, S> {
             let mut buffer = ReadBuf::new(buffer);
             let stream = &mut self.connection.stream;
             let read = ready!(stream.poll_read(cx, &mut buffer));
-            let now = Instant::now();
+            let now = clock::read();
             self.now = Some(now);
             match read {
                 Ok(more) if !buffer.filled().is_empty() => {

@@ -26,6 +26,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::{spawn_local, unconstrained, yield_now};
 
+use crate::clock;
+
 /// How many turns there are in one of the runtime's.
 const A_TURN: usize = 256;
 /// Every so many turns one of those whom the runtime has woken comes first, so that nobody waits for ever while others keep
@@ -355,7 +357,7 @@ impl Crew {
     }
 
     fn begin(&self, waker: &Waker) {
-        self.asleep.set(None);
+        clock::passes();
         let mut again = self.again.borrow_mut();
         if !again.is_empty() {
             self.woken.borrow_mut().extend(again.drain(..));
@@ -441,6 +443,7 @@ impl Future for Turns {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         CREW.with(|crew| {
+            crew.asleep.set(None);
             if crew.turns(cx.waker()) {
                 crew.asleep.set(Some(cx.waker().clone()));
                 return Poll::Pending;

@@ -7,6 +7,7 @@
 pub mod access;
 mod admission;
 pub mod cli;
+mod clock;
 pub mod config;
 mod conn_task;
 mod crew;

@@ -3,7 +3,7 @@
 
 mod life;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +16,7 @@ use uartnet_hub::{Action, ActionDone, DeviceState, Hub, ReceiveErrors};
 use uartnet_reactor::Alarm;
 
 use self::life::{Failed, Life, Waits};
+use crate::clock;
 use crate::gateway::PortHandle;
 use crate::scratch::with_scratch;
 
@@ -242,11 +243,9 @@ impl PortTask {
             task: self,
             handle: &handle,
             now: None,
+            is_past: true,
         };
-        // Our own bounds keep a turn short. Tokio's budget would make a read seem pending while bytes are waiting, and
-        // bytes from before a command would be taken for its reply.
-        let mut polling = tokio::task::unconstrained(poll_fn(|cx| turn.poll(cx, &mut *uart)));
-        let polled = Pin::new(&mut polling).poll(cx);
+        let polled = turn.poll(cx, &mut *uart);
         if polled.is_pending() {
             handle.uart().replace(Some(uart));
         }
@@ -308,6 +307,8 @@ struct Turn<'a> {
     /// Read from the clock when it is first needed, and again after everything that takes time, which is what the kernel is
     /// asked for.
     now: Option<Instant>,
+    /// The kernel was asked for something since it was read.
+    is_past: bool,
 }
 
 /// The device's error counters.
@@ -407,12 +408,26 @@ impl Turn<'_> {
 
     /// The time, as it was when the kernel was last asked for something.
     fn now(&mut self) -> Instant {
-        *self.now.get_or_insert_with(Instant::now)
+        match self.now {
+            Some(now) if !self.is_past => now,
+            _ => self.is_now(clock::latest()),
+        }
     }
 
     /// The time, after the kernel was asked for something.
     fn later(&mut self) -> Instant {
-        *self.now.insert(Instant::now())
+        self.is_now(clock::read())
+    }
+
+    fn is_now(&mut self, now: Instant) -> Instant {
+        self.is_past = false;
+        *self.now.insert(now)
+    }
+
+    /// The kernel was asked for something, and the time is not needed.
+    fn passes(&mut self) {
+        self.is_past = true;
+        clock::passes();
     }
 
     fn read(
@@ -526,14 +541,17 @@ impl Turn<'_> {
             if !hub.may_transmit() {
                 return Ok(went);
             }
-            let Some(bytes) = hub.poll_transmit(self.now()) else {
+            let now = self.now();
+            let Some(bytes) = hub.poll_transmit(now) else {
                 return Ok(went);
             };
             match uart.poll_write(cx, bytes) {
                 Poll::Pending => return Ok(went),
+                // It never waits, so this is the time at which they were taken.
                 Poll::Ready(Ok(count)) => {
                     went = Went::Busy;
-                    hub.handle_transmitted(self.later(), count);
+                    hub.handle_transmitted(now, count);
+                    self.passes();
                 }
                 Poll::Ready(Err(error)) => return Err(self.gone("writing", error)),
             }

@@ -10,7 +10,6 @@ use crate::client::{Closing, News, UNREAD_NOTICES, Writes};
 use crate::journal::Happening;
 use crate::reader::{Reader, Taken};
 use crate::sequencer::Ended;
-use crate::writer::WriterId;
 use crate::{
     AskId, AskOutcome, ClientId, CloseReason, DeviceState, GapWhy, Notice, Offset, ReceiveErrors,
 };
@@ -196,20 +195,18 @@ impl Hub {
         }
     }
 
-    /// The UART has taken bytes of this writer's.
-    pub(super) fn tell_writer(&mut self, writer: WriterId) {
-        for id in self.writers.owners(writer) {
-            let Some(client) = self.clients.get_mut(id) else {
-                continue;
-            };
-            if client.writes != Writes::Unwatched {
-                client.writes = Writes::Moved;
-            } else if matches!(client.closing, Closing::No) {
-                continue;
-            }
-            // They may be the last thing that whoever is being cut off was owed.
-            self.wakes.news(id, &mut client.wake);
+    /// The UART has taken bytes that this client wrote.
+    pub(super) fn tell_writer(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if client.writes != Writes::Unwatched {
+            client.writes = Writes::Moved;
+        } else if matches!(client.closing, Closing::No) {
+            return;
         }
+        // They may be the last thing that whoever is being cut off was owed.
+        self.wakes.news(id, &mut client.wake);
     }
 
     /// There is something to tell these clients, maybe of their writes.

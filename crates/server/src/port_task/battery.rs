@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use tokio::task::unconstrained;
 use uart_iface::testing::{Bench, CALLS, Call, FAULTS, Fault};
 use uart_iface::{FlowControl, OutputChange, OutputSignals, Purge};
 use uartnet_hub::{
@@ -98,7 +99,7 @@ async fn live(bench: Bench, keep: bool) -> Run {
     });
     let mut client = Watcher::new(&handle);
     let task = PortTask::with_waits(handle.clone(), bench.device(), &SOON);
-    let running = tokio::task::spawn_local(task);
+    let running = tokio::task::spawn_local(unconstrained(task));
     let now = Instant::now();
     client
         .client
@@ -342,7 +343,7 @@ fn controls_that_fail_are_answered_and_change_nothing() {
             let handle = handle_with(config());
             let mut client = Watcher::new(&handle);
             let task = PortTask::new(handle.clone(), bench.device());
-            let running = tokio::task::spawn_local(task);
+            let running = tokio::task::spawn_local(unconstrained(task));
             let mut done = async |control| {
                 client.control(control);
                 let done = client.notice(|notice| match notice {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
+use tokio::task::unconstrained;
 use uart_iface::ErrorCounters;
 use uart_iface::testing::{Bench, Call, Fault};
 use uartnet_hub::Access;
@@ -64,7 +65,7 @@ fn what_the_driver_counts_is_told_to_who_asks() {
         let bench = Bench::new();
         let handle = gateway.ports()[0].clone();
         let task = PortTask::new(handle, bench.device());
-        let running = tokio::task::spawn_local(task);
+        let running = tokio::task::spawn_local(unconstrained(task));
         while bench.openings().is_empty() {
             tokio::task::yield_now().await;
         }

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::task::Waker;
 
 use bytes::Bytes;
+use tokio::task::unconstrained;
 use uart_iface::testing::{Call, Fault};
 use uart_iface::{
     FlowControl, InputSignals, LineSettings, OutputChange, OutputSignals, PortStatus, Purge,
@@ -341,7 +343,7 @@ fn with_task<T>(fake: &Fake, test: impl AsyncFnOnce(Rc<PortHandle>, Watcher) -> 
         let handle = handle();
         let watcher = Watcher::new(&handle);
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
-        let running = tokio::task::spawn_local(task);
+        let running = tokio::task::spawn_local(unconstrained(task));
         let limit = Duration::from_secs(60);
         let result = uartnet_reactor::timeout(limit, test(handle, watcher))
             .await
@@ -462,7 +464,7 @@ fn a_device_is_opened_because_its_return_was_seen() {
         let handle = handle();
         let mut watcher = Watcher::new(&handle);
         let task = PortTask::with_waits(handle.clone(), bench.device(), &HOURS);
-        let running = tokio::task::spawn_local(task);
+        let running = tokio::task::spawn_local(unconstrained(task));
         let missing = watcher.state().await;
         let reason = "cannot open bench:: no such device".to_owned();
         assert_eq!(missing, DeviceState::Absent { reason });
@@ -497,7 +499,7 @@ fn a_device_that_may_be_used_only_later_is_opened_then() {
         let handle = handle();
         let mut watcher = Watcher::new(&handle);
         let task = PortTask::with_waits(handle.clone(), bench.device(), &HOURS);
-        let running = tokio::task::spawn_local(task);
+        let running = tokio::task::spawn_local(unconstrained(task));
         let DeviceState::Absent { reason } = watcher.state().await else {
             panic!("it is denied");
         };
@@ -531,7 +533,7 @@ fn a_board_that_vanishes_in_the_middle_of_a_sequence_is_not_held_in_reset() {
         });
         let mut watcher = Watcher::new(&handle);
         let task = PortTask::new(handle.clone(), bench.device());
-        let running = tokio::task::spawn_local(task);
+        let running = tokio::task::spawn_local(unconstrained(task));
         watcher.control(Control::SetOutputs(OutputChange {
             dtr: Some(false),
             rts: None,
@@ -752,7 +754,7 @@ fn a_defect_of_a_backend_ends_neither_the_daemon_nor_the_port() {
         let mut watcher = Watcher::new(&handle);
         let task = PortTask::new(handle.clone(), Box::new(fake.clone()));
         fake.0.borrow_mut().panics = true;
-        let kept = tokio::task::spawn_local(Keeping::new(handle, task));
+        let kept = tokio::task::spawn_local(unconstrained(Keeping::new(handle, task)));
         let mut states = Vec::new();
         while states.len() < 3 {
             states.push(watcher.state().await);
