@@ -63,7 +63,7 @@ pub(crate) struct PortTask {
 
 impl PortTask {
     /// A task for this port, whose device is tried once at once, so that a client which comes early finds it open.
-    /// Must be called within a tokio runtime.
+    /// Must be called where descriptors can be [watched](uartnet_reactor::Watched::new).
     pub(crate) fn new(handle: Rc<PortHandle>, device: Box<dyn Device>) -> PortTask {
         PortTask::with_waits(handle, device, &Waits::USUAL)
     }

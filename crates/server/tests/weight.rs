@@ -24,13 +24,12 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An idle port with a listener of its own and what the configuration says of both. The parts that nobody can make smaller
-/// here are tokio's: a registration of 256 bytes for each of its two descriptors.
-const PORT: usize = 2980;
-/// An idle client of `raw`, of which the registration of its socket is 256 bytes.
-const RAW: usize = 1080;
+/// An idle port with a listener of its own and what the configuration says of both.
+const PORT: usize = 2360;
+/// An idle client of `raw`.
+const RAW: usize = 780;
 /// An idle client of `rfc2217`.
-const RFC2217: usize = 1340;
+const RFC2217: usize = 1040;
 
 /// How many are compared with how many more, so that what is there only once counts for nothing, nor does what a growing
 /// table has in reserve.

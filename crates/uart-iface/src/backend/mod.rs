@@ -52,7 +52,7 @@ pub trait Device: fmt::Debug {
     fn spec(&self) -> &str;
 
     /// Opens it with these settings and signals. What the hardware really took is in [`Port::status`].
-    /// Must be called within a tokio runtime.
+    /// Must be called where descriptors can be [watched](uartnet_reactor::Watched::new).
     ///
     /// # Errors
     /// Any [`OpenError`]; all of them may pass, trying again is right.

@@ -73,7 +73,8 @@ pub enum Happened {
 
 impl VirtualDevice {
     /// Makes a device in raw mode with these settings, as far as it can carry them, that may be opened by whom `mode`
-    /// (permission bits, `0o600`) says. Must be called within a tokio runtime.
+    /// (permission bits, `0o600`) says. Must be called where descriptors can be
+    /// [watched](uartnet_reactor::Watched::new).
     ///
     /// # Errors
     /// The call that failed: there are no more pseudo-terminals, descriptors or inotify instances.
