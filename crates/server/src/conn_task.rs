@@ -5,18 +5,19 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::net::sockopt::socket_peercred;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use uart_iface::peer_process;
 use uartnet_reactor::{Alarm, timeout};
 
 use crate::clock;
@@ -562,9 +563,9 @@ impl Stream {
                 Some(peer) => peer.to_string(),
                 None => "unknown".to_owned(),
             },
-            Stream::Unix(stream) => match socket_peercred(stream) {
-                Ok(peer) => format!("pid {}", peer.pid.as_raw_nonzero()),
-                Err(_) => "a local process".to_owned(),
+            Stream::Unix(stream) => match peer_process(stream.as_fd()) {
+                Ok(Some(pid)) => format!("pid {pid}"),
+                Ok(None) | Err(_) => "a local process".to_owned(),
             },
         }
     }
@@ -901,6 +902,17 @@ mod tests {
             () = ring => {}
             () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("it sleeps for ever"),
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_at_the_other_end_is_named() {
+        let (unix, _theirs) = unix_pair();
+        assert_eq!(unix.peer(), format!("pid {}", std::process::id()));
+        assert_eq!(unix.address(), None);
+        let (tcp, theirs) = tcp_pair().await;
+        let theirs = theirs.local_addr().unwrap();
+        assert_eq!(tcp.peer(), theirs.to_string());
+        assert_eq!(tcp.address(), Some(theirs.ip()));
     }
 
     /// Its input rings its own nudge, as a first write does that takes the lease, and it has something to say then.

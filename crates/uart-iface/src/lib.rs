@@ -36,3 +36,5 @@ pub use line::{Baud, DataBits, FlowControl, LineError, LineSettings, Parity, Sto
 pub use name::{NameError, PortName};
 pub use port::{ErrorCounters, Port, PortStatus, Purge};
 pub use signals::{InputSignals, OutputChange, OutputSignals};
+#[cfg(all(feature = "backends", target_os = "linux"))]
+pub use terminal::ioctl::peer_process;

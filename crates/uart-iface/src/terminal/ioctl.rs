@@ -1,6 +1,6 @@
-//! The serial ioctls that no safe crate offers, each as one safe function. Not what they are used for. The only file of the
-//! workspace with `unsafe`; every ioctl hands the kernel a live descriptor and, where the request has an operand, a pointer
-//! to a local of the type it is documented with.
+//! The serial ioctls that no safe crate offers, each as one safe function, and a socket option of which that is true too. Not
+//! what they are used for. The only file of the workspace with `unsafe`; every call hands the kernel a live descriptor and,
+//! where the request has an operand, a pointer to a local of the type it is documented with.
 #![allow(unsafe_code)] // the one exception of the workspace, see above
 #![cfg_attr(not(feature = "backends"), allow(dead_code))] // a virtual device needs a part of this
 
@@ -138,6 +138,26 @@ pub(crate) fn ask_for_low_latency(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     serial.flags |= ASYNC_LOW_LATENCY;
     // SAFETY: TIOCSSERIAL reads a struct serial_struct; this one came from the kernel but for one flag.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSSERIAL, &serial) })
+}
+
+/// SO_PEERCRED (unix(7)): the process at the other end of a Unix socket, as it was when it connected. `None`: one that cannot be
+/// seen from here, in a PID namespace of its own; rustix has no room for that.
+///
+/// # Errors
+/// It is no Unix socket.
+#[cfg(feature = "backends")]
+pub fn peer_process(socket: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    let at = (&raw mut peer).cast();
+    // SAFETY: SO_PEERCRED writes one struct ucred, for which there is room, and the length of it.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, at, &mut len) })?;
+    Ok(u32::try_from(peer.pid).ok().filter(|pid| *pid != 0))
 }
 
 fn check(result: c_int) -> Result<(), Errno> {
