@@ -1,5 +1,5 @@
 //! The workloads, one file a subject, and how rounds are interleaved: in each round every server is measured once, one after
-//! the other in turning order, and a ratio is always that of two measurements of the same round.
+//! the other in turning order, or in slices that take turns, and a ratio is always that of two measurements of the same round.
 
 mod connections;
 mod endings;
@@ -86,6 +86,32 @@ struct Running {
     boards: Vec<Board>,
 }
 
+/// One measurement of a server, in [slices](Measurement::SLICES) between which the others have theirs: what a machine does
+/// besides for tenths of a second is then in the figures of all of them alike.
+trait Measurement {
+    /// How many.
+    const SLICES: usize;
+
+    /// Measures one more.
+    fn slice(&mut self, running: &mut Running) -> Result<()>;
+
+    /// Of all slices, one for each metric.
+    fn figures(self) -> Vec<f64>;
+}
+
+/// What was measured in one piece.
+impl Measurement for Vec<f64> {
+    const SLICES: usize = 0;
+
+    fn slice(&mut self, _: &mut Running) -> Result<()> {
+        Ok(())
+    }
+
+    fn figures(self) -> Vec<f64> {
+        self
+    }
+}
+
 impl Workload {
     /// Runs it, and adds what it finds to the report.
     ///
@@ -165,13 +191,13 @@ impl Bench {
     }
 
     /// Measures every server once a round, and reports each metric with its ratio to the first server's, which is the floor.
-    fn interleave(
+    fn interleave<M: Measurement>(
         &mut self,
         workload: &'static str,
         case: &str,
         metrics: &[Metric],
         mut servers: Vec<Running>,
-        mut measure: impl FnMut(&mut Running) -> Result<Vec<f64>>,
+        mut begin: impl FnMut(&mut Running) -> Result<M>,
     ) -> Result<()> {
         // By server, then by round.
         let mut figures: Vec<Vec<Vec<f64>>> = vec![Vec::new(); servers.len()];
@@ -183,31 +209,42 @@ impl Bench {
                 round + 1,
                 self.rounds
             ));
-            for turn in 0..servers.len() {
-                let index = (round + turn) % servers.len();
-                if failed[index] {
-                    continue;
-                }
-                let subject = servers[index].server.subject;
-                match measure(&mut servers[index]) {
-                    Ok(values) => {
-                        ensure!(
-                            values.len() == metrics.len(),
-                            "{workload}: not as many figures as metrics"
-                        );
-                        figures[index].push(values);
+            let mut begun: Vec<Option<M>> = servers.iter().map(|_| None).collect();
+            for part in 0..=M::SLICES {
+                for turn in 0..servers.len() {
+                    let index = (round + part + turn) % servers.len();
+                    if failed[index] {
+                        continue;
                     }
-                    Err(error) if matches!(subject, Subject::Floor | Subject::Uartd) => {
+                    let running = &mut servers[index];
+                    let done = match &mut begun[index] {
+                        Some(measurement) => measurement.slice(running),
+                        none => begin(running).map(|measurement| *none = Some(measurement)),
+                    };
+                    let Err(error) = done else {
+                        continue;
+                    };
+                    let subject = running.server.subject;
+                    if matches!(subject, Subject::Floor | Subject::Uartd) {
                         return Err(error).with_context(|| format!("{case}, {}", subject.name()));
                     }
-                    Err(error) => {
-                        self.report.note(format!(
-                            "{workload}, {case}: {} failed: {error:#}",
-                            subject.name()
-                        ));
-                        failed[index] = true;
-                    }
+                    self.report.note(format!(
+                        "{workload}, {case}: {} failed: {error:#}",
+                        subject.name()
+                    ));
+                    failed[index] = true;
                 }
+            }
+            for (index, measurement) in begun.into_iter().enumerate() {
+                let Some(measurement) = measurement.filter(|_| !failed[index]) else {
+                    continue;
+                };
+                let values = measurement.figures();
+                ensure!(
+                    values.len() == metrics.len(),
+                    "{workload}: not as many figures as metrics"
+                );
+                figures[index].push(values);
             }
         }
         kernel::run_on(None)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Bench, Metric, Place, Running, Workload};
+use super::{Bench, Measurement, Metric, Place, Running, Workload};
 use crate::content::Content;
 use crate::goal::Goal;
 use crate::kernel;
@@ -38,8 +38,11 @@ pub(super) const SYSTEM_CALLS: Workload = Workload {
 
 /// Before anything is counted.
 const WARM_UP: usize = 200;
-/// In one measurement.
-const TRIPS: usize = 1500;
+/// In each of which as many trips are counted.
+const SLICES: usize = 10;
+const TRIPS: usize = 150;
+/// In each slice, before its trips are counted: the other servers were at work.
+const WARM_UP_AGAIN: usize = 20;
 
 fn round_trip(bench: &mut Bench) -> Result<()> {
     let content = Content::default();
@@ -74,22 +77,7 @@ fn round_trip(bench: &mut Bench) -> Result<()> {
                         Peer::connect(running.server.addresses[0], running.server.protocol)?;
                     let mut trips = Trips::new(&content, size);
                     running.boards[0].drain()?;
-                    for _ in 0..WARM_UP {
-                        trips.one(&mut peer, running)?;
-                    }
-                    let before = kernel::cpu_time(running.server.pid())?;
-                    let mut times = Vec::with_capacity(TRIPS);
-                    for _ in 0..TRIPS {
-                        let begin = Instant::now();
-                        trips.one(&mut peer, running)?;
-                        times.push(begin.elapsed());
-                    }
-                    let cpu = kernel::cpu_time(running.server.pid())? - before;
-                    Ok(vec![
-                        micros(percentile(&mut times, 0.5)),
-                        micros(percentile(&mut times, 0.99)),
-                        micros(cpu) / TRIPS as f64,
-                    ])
+                    Timed::begin(running, move |running| trips.one(&mut peer, running))
                 })?;
             }
         }
@@ -106,6 +94,54 @@ fn goals(place: Place, protocol: Protocol) -> Option<(Goal, Goal)> {
         (Place::OneCpu, _) => (1.10, 1.30),
     };
     Some((Goal::RatioAtMost(p50), Goal::RatioAtMost(cpu)))
+}
+
+/// Trips of a kind, one after the other, and what they took.
+struct Timed<F> {
+    trip: F,
+    times: Vec<Duration>,
+    cpu: Duration,
+}
+
+impl<F: FnMut(&mut Running) -> Result<()>> Timed<F> {
+    /// With some that are not counted.
+    fn begin(running: &mut Running, mut trip: F) -> Result<Timed<F>> {
+        for _ in 0..WARM_UP {
+            trip(running)?;
+        }
+        Ok(Timed {
+            trip,
+            times: Vec::with_capacity(SLICES * TRIPS),
+            cpu: Duration::ZERO,
+        })
+    }
+}
+
+impl<F: FnMut(&mut Running) -> Result<()>> Measurement for Timed<F> {
+    const SLICES: usize = SLICES;
+
+    fn slice(&mut self, running: &mut Running) -> Result<()> {
+        for _ in 0..WARM_UP_AGAIN {
+            (self.trip)(running)?;
+        }
+        let before = kernel::cpu_time(running.server.pid())?;
+        for _ in 0..TRIPS {
+            let begin = Instant::now();
+            (self.trip)(running)?;
+            self.times.push(begin.elapsed());
+        }
+        self.cpu += kernel::cpu_time(running.server.pid())? - before;
+        Ok(())
+    }
+
+    /// p50, p99 and CPU a trip, in microseconds.
+    fn figures(mut self) -> Vec<f64> {
+        vec![
+            micros(percentile(&mut self.times, 0.5)),
+            micros(percentile(&mut self.times, 0.99)),
+            micros(self.cpu) / (SLICES * TRIPS) as f64,
+        ]
+    }
 }
 
 /// Round trips with content that is known.
@@ -153,6 +189,11 @@ fn ask(bench: &mut Bench) -> Result<()> {
                 goal: None,
             },
             Metric {
+                name: "p99",
+                unit: Unit::Microseconds,
+                goal: None,
+            },
+            Metric {
                 name: "CPU an ask",
                 unit: Unit::Microseconds,
                 goal: None,
@@ -172,10 +213,12 @@ fn ask(bench: &mut Bench) -> Result<()> {
             let mut heard = vec![0; COMMAND.len()];
             let mut reply = vec![0; REPLY.len()];
             running.boards[0].drain()?;
-            let mut one = |id: usize| -> Result<()> {
+            let mut id = 0;
+            Timed::begin(running, move |running| {
                 if is_session {
                     let ask = format!("{{\"ask\":\"p0\",\"command\":\"LED ON\",\"id\":{id}}}");
                     peer.sender.send_wire(&frame(ask.as_bytes()))?;
+                    id += 1;
                 } else {
                     peer.sender.send(COMMAND)?;
                 }
@@ -187,22 +230,7 @@ fn ask(bench: &mut Bench) -> Result<()> {
                 } else {
                     peer.receiver.receive_exactly(&mut reply)
                 }
-            };
-            for id in 0..WARM_UP {
-                one(id)?;
-            }
-            let before = kernel::cpu_time(running.server.pid())?;
-            let mut times = Vec::with_capacity(TRIPS);
-            for id in 0..TRIPS {
-                let begin = Instant::now();
-                one(WARM_UP + id)?;
-                times.push(begin.elapsed());
-            }
-            let cpu = kernel::cpu_time(running.server.pid())? - before;
-            Ok(vec![
-                micros(percentile(&mut times, 0.5)),
-                micros(cpu) / TRIPS as f64,
-            ])
+            })
         })?;
     }
     Ok(())

@@ -55,66 +55,45 @@ struct Entry {
     awaited: Cell<Bits>,
 }
 
-/// A set of what a descriptor can be ready for.
+/// A set of what a descriptor can be ready for: flags of epoll_ctl(2), all of which are below 2¹⁶.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bits(u8);
+struct Bits(u16);
 
 impl Bits {
     const NONE: Bits = Bits(0);
-    const READABLE: Bits = Bits(1);
-    const WRITABLE: Bits = Bits(2);
-    const READ_CLOSED: Bits = Bits(4);
-    const WRITE_CLOSED: Bits = Bits(8);
-    const URGENT: Bits = Bits(16);
+    const URGENT: Bits = Bits::of(EventFlags::PRI);
 
-    /// Everything by which one half is ready.
-    fn of(half: Half) -> Bits {
-        match half {
-            Half::Read => Bits::READABLE | Bits::READ_CLOSED,
-            Half::Write => Bits::WRITABLE | Bits::WRITE_CLOSED,
-        }
+    const fn of(flags: EventFlags) -> Bits {
+        Bits(flags.bits() as u16)
+    }
+
+    /// Everything by which one half is ready. A hang-up and an error are the end of both.
+    const fn ready(half: Half) -> Bits {
+        let ended = EventFlags::HUP.union(EventFlags::ERR);
+        Bits::of(match half {
+            Half::Read => ended.union(EventFlags::IN).union(EventFlags::RDHUP),
+            Half::Write => ended.union(EventFlags::OUT),
+        })
     }
 
     /// What is cleared when there is no more.
-    fn cleared(half: Half) -> Bits {
-        match half {
-            Half::Read => Bits::READABLE | Bits::URGENT,
-            Half::Write => Bits::WRITABLE,
-        }
-    }
-
-    /// What epoll_ctl(2) says of its flags. A hang-up is the end of both halves, an error that of writing.
-    fn told(flags: EventFlags) -> Bits {
-        let mut bits = Bits::NONE;
-        for (flag, bit) in [
-            (EventFlags::IN, Bits::READABLE),
-            (EventFlags::OUT, Bits::WRITABLE),
-            (EventFlags::PRI, Bits::URGENT),
-            (EventFlags::RDHUP, Bits::READ_CLOSED),
-            (EventFlags::HUP, Bits::READ_CLOSED | Bits::WRITE_CLOSED),
-            (EventFlags::ERR, Bits::READ_CLOSED | Bits::WRITE_CLOSED),
-        ] {
-            if flags.contains(flag) {
-                bits = bits | bit;
-            }
-        }
-        bits
+    const fn cleared(half: Half) -> Bits {
+        Bits::of(match half {
+            Half::Read => EventFlags::IN.union(EventFlags::PRI),
+            Half::Write => EventFlags::OUT,
+        })
     }
 
     fn meets(self, other: Bits) -> bool {
         self.0 & other.0 != 0
     }
 
+    fn with(self, other: Bits) -> Bits {
+        Bits(self.0 | other.0)
+    }
+
     fn without(self, other: Bits) -> Bits {
         Bits(self.0 & !other.0)
-    }
-}
-
-impl std::ops::BitOr for Bits {
-    type Output = Bits;
-
-    fn bitor(self, other: Bits) -> Bits {
-        Bits(self.0 | other.0)
     }
 }
 
@@ -317,7 +296,7 @@ impl Reactor {
         let (flags, data) = (event.flags, event.data.u64());
         // What has left is told nothing more: nobody can leave while events are being told.
         if let Some(entry) = self.entries.borrow().get(data as usize) {
-            entry.tell(Bits::told(flags));
+            entry.tell(Bits::of(flags));
         }
     }
 }
@@ -343,11 +322,11 @@ fn whole_milliseconds(time: Duration) -> Timespec {
 
 impl Entry {
     fn poll_ready(&self, cx: &Context<'_>, half: Half) -> Poll<()> {
-        let wanted = Bits::of(half);
+        let wanted = Bits::ready(half);
         if self.ready.get().meets(wanted) {
             return Poll::Ready(());
         }
-        self.awaited.set(self.awaited.get() | wanted);
+        self.awaited.set(self.awaited.get().with(wanted));
         let known = self.waker.take();
         let known = known.filter(|waker| waker.will_wake(cx.waker()));
         self.waker
@@ -361,7 +340,7 @@ impl Entry {
     }
 
     fn tell(&self, bits: Bits) {
-        self.ready.set(self.ready.get() | bits);
+        self.ready.set(self.ready.get().with(bits));
         if !bits.meets(self.awaited.get()) {
             return;
         }
