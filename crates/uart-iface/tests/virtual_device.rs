@@ -174,6 +174,36 @@ async fn what_a_program_has_just_set_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn showing_what_is_in_force_undoes_nothing_that_a_program_sets_meanwhile() {
+    const ROUNDS: u32 = 200;
+    let mut device = device();
+    let program = open(&mut device).await;
+    let (done, is_done) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel();
+    let programs = std::thread::spawn(move || {
+        for baud in (0..ROUNDS).map(|round| 9600 + round) {
+            may_go.recv().unwrap();
+            set(&program, |t| t.set_speed(baud).unwrap());
+            done.send(()).unwrap();
+        }
+        program
+    });
+    let mut in_force = line("115200-8n1");
+    for baud in (0..ROUNDS).map(|round| 9600 + round) {
+        go.send(()).unwrap();
+        while is_done.try_recv().is_err() {
+            device.reflect(in_force).unwrap();
+        }
+        in_force = line(&format!("{baud}-8n1"));
+        let told = happened(&mut device).await;
+        assert_eq!(told, Happened::Settings(Carried::of(in_force)));
+    }
+    let program = programs.join().unwrap();
+    let last = tcgetattr(&program).unwrap().output_speed();
+    assert_eq!(last, in_force.baud.get());
+}
+
+#[tokio::test]
 async fn a_change_keeps_its_place_among_what_is_written() {
     let mut device = device();
     let mut program = open(&mut device).await;
@@ -187,6 +217,9 @@ async fn a_change_keeps_its_place_among_what_is_written() {
     program.write_all(b"baud 4800\r").unwrap();
     set(&program, |t| t.set_speed(4800).unwrap());
     assert_eq!(data(&mut device, 10).await, b"baud 4800\r");
+    // Seen, and not told yet: what others set meanwhile is the older word.
+    device.reflect(line("300-8n1")).unwrap();
+    assert_eq!(tcgetattr(&program).unwrap().output_speed(), 4800);
     let told = happened(&mut device).await;
     assert_eq!(told, Happened::Settings(carried("4800-8n1")));
 }

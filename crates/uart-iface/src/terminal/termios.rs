@@ -41,6 +41,22 @@ pub(crate) fn apply(fd: BorrowedFd<'_>, wanted: LineSettings) -> Result<LineSett
     change(fd, &before, before.clone(), wanted)
 }
 
+/// Changes the settings of a terminal as [`apply`] does, but only from those that `is_expected` accepts, and returns those it
+/// really took; `None` if others are in force. No call of the kernel compares and sets in one, so what somebody else sets
+/// between the two is replaced as if it had been set before.
+#[cfg(feature = "virtual")]
+pub(crate) fn apply_if(
+    fd: BorrowedFd<'_>,
+    is_expected: impl FnOnce(LineSettings) -> bool,
+    wanted: LineSettings,
+) -> Result<Option<LineSettings>, Refusal> {
+    let before = get(fd)?;
+    if !decode(&before).is_some_and(is_expected) {
+        return Ok(None);
+    }
+    change(fd, &before, before.clone(), wanted).map(Some)
+}
+
 /// The settings in force; `None` at speed 0, the hung-up state that no setting of ours expresses.
 pub(crate) fn in_force(fd: BorrowedFd<'_>) -> Result<Option<LineSettings>, Errno> {
     tcgetattr(fd).map(|termios| decode(&termios))

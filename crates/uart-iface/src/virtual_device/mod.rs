@@ -105,7 +105,10 @@ impl VirtualDevice {
             purged: VecDeque::new(),
             buffer: vec![0; READ + 1].into_boxed_slice(),
         };
-        device.show(Carried::of(line))?;
+        let wanted = device.known.to_line();
+        let taken = termios::apply(device.stream.as_fd(), wanted)
+            .map_err(|refusal| device.refused(refusal))?;
+        device.known = Carried::of(taken);
         Ok(device)
     }
 
@@ -134,31 +137,34 @@ impl VirtualDevice {
     // --- commands
 
     /// Makes the device's settings those of the line, as far as it can carry them, without telling that as a change. If a
-    /// program has changed them and that was not told yet, that is the newer word: it stays, and will be told.
+    /// program has changed them and that was not told yet, that is the newer word: it stays, and will be told. What a program
+    /// changes in the very moment counts as changed before: it is replaced.
     ///
     /// # Errors
     /// The terminal refuses: this baud rate is beyond termios.
     pub fn reflect(&mut self, line: LineSettings) -> Result<(), PortError> {
-        let in_force = termios::in_force(self.stream.as_fd())
-            .map_err(|errno| self.stream.error("TCGETS2", errno))?;
-        if in_force.map(Carried::of) != Some(self.known) {
+        let wanted = Carried::of(line);
+        if wanted == self.known || self.packets.holds_settings() {
             return Ok(());
         }
-        self.show(Carried::of(line))
+        let known = self.known;
+        let is_known = |in_force| Carried::of(in_force) == known;
+        match termios::apply_if(self.stream.as_fd(), is_known, wanted.to_line()) {
+            Ok(Some(taken)) => self.known = Carried::of(taken),
+            Ok(None) => {}
+            Err(refusal) => return Err(self.refused(refusal)),
+        }
+        Ok(())
     }
 
-    fn show(&mut self, wanted: Carried) -> Result<(), PortError> {
-        let wanted = wanted.to_line();
-        let taken =
-            termios::apply(self.stream.as_fd(), wanted).map_err(|refusal| match refusal {
-                Refusal::Unsupported(wanted) => PortError::Unsupported {
-                    device: self.path.display().to_string(),
-                    wanted,
-                },
-                Refusal::Os(doing, errno) => self.stream.error(doing, errno),
-            })?;
-        self.known = Carried::of(taken);
-        Ok(())
+    fn refused(&self, refusal: Refusal) -> PortError {
+        match refusal {
+            Refusal::Unsupported(wanted) => PortError::Unsupported {
+                device: self.path.display().to_string(),
+                wanted,
+            },
+            Refusal::Os(doing, errno) => self.stream.error(doing, errno),
+        }
     }
 
     /// Throws away what programs have not read.

@@ -99,6 +99,11 @@ impl Packets {
             .map(|(_, settings)| settings)
     }
 
+    /// Whether a change waits for the bytes before it.
+    pub(super) fn holds_settings(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// How many bytes may be read before [`Packets::poll_settings`] is asked again, at most `most`.
     pub(super) fn read_limit(&self, most: usize) -> usize {
         match self.held.front() {
