@@ -21,6 +21,9 @@ struct Options {
     /// Servers to compare with, where they are installed
     #[arg(long, value_delimiter = ',', value_name = "SERVER")]
     against: Vec<Subject>,
+    /// Another build of uartd, measured in the same rounds: what a change has brought
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// Only the cases of round-trip, ask, throughput and fan-out with this in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -74,12 +77,13 @@ fn run(options: &Options) -> Result<()> {
     let mut bench = Bench {
         programs: Programs {
             uartd: options.programs.join("uartd"),
+            before: options.before.clone(),
             uart: options.programs.join("uart"),
             floor: options.programs.join("uartnet-floor"),
         },
         rounds: options.rounds.into(),
         only: options.only.clone(),
-        against: Vec::new(),
+        against: options.before.iter().map(|_| Subject::Before).collect(),
         report: Report::begin()?,
     };
     for subject in &options.against {

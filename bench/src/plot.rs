@@ -114,6 +114,7 @@ fn colour(subject: Subject) -> &'static str {
     match subject {
         Subject::Floor => "#999999",
         Subject::Uartd => "#1f77b4",
+        Subject::Before => "#9ecae1",
         Subject::Ser2net => "#d62728",
         Subject::Ser2netTuned => "#ff7f0e",
         Subject::Socat => "#2ca02c",

@@ -29,6 +29,9 @@ pub enum Subject {
     Floor,
     /// Ours, with its default settings
     Uartd,
+    /// Another build of ours, with its default settings
+    #[value(skip)]
+    Before,
     /// ser2net as it is shipped
     Ser2net,
     /// ser2net with TCP_NODELAY and without its character delay
@@ -54,6 +57,8 @@ pub enum Protocol {
 pub struct Programs {
     /// `uartd`.
     pub uartd: PathBuf,
+    /// Another build of it.
+    pub before: Option<PathBuf>,
     /// `uart`.
     pub uart: PathBuf,
     /// The floor.
@@ -82,6 +87,7 @@ impl Subject {
         match self {
             Subject::Floor => "floor",
             Subject::Uartd => "uartd",
+            Subject::Before => "uartd before",
             Subject::Ser2net => "ser2net as shipped",
             Subject::Ser2netTuned => "ser2net tuned",
             Subject::Socat => "socat",
@@ -91,7 +97,7 @@ impl Subject {
     /// Whether it is here.
     pub fn is_installed(self) -> bool {
         let program = match self {
-            Subject::Floor | Subject::Uartd => return true,
+            Subject::Floor | Subject::Uartd | Subject::Before => return true,
             Subject::Ser2net | Subject::Ser2netTuned => "ser2net",
             Subject::Socat => "socat",
         };
@@ -104,7 +110,7 @@ impl Subject {
     /// Whether it speaks this protocol, to this many clients of one board.
     pub fn can(self, protocol: Protocol, clients: usize) -> bool {
         match (self, protocol) {
-            (Subject::Uartd, _) => true,
+            (Subject::Uartd | Subject::Before, _) => true,
             (Subject::Floor, Protocol::Raw) => true,
             (Subject::Socat, Protocol::Raw) => clients == 1,
             (Subject::Ser2net | Subject::Ser2netTuned, protocol) => protocol != Protocol::Session,
@@ -219,8 +225,12 @@ fn command(
             command.args(boards.iter().map(Board::path));
             (command, None, Vec::new())
         }
-        Subject::Uartd => {
-            let mut command = Command::new(&programs.uartd);
+        Subject::Uartd | Subject::Before => {
+            let program = match (&programs.before, subject) {
+                (Some(before), Subject::Before) => before,
+                _ => &programs.uartd,
+            };
+            let mut command = Command::new(program);
             for (index, board) in boards.iter().enumerate() {
                 command.arg("--listen");
                 command.arg(format!("{}=127.0.0.1:0,p{index}", protocol.name()));

@@ -26,6 +26,7 @@ Examples:
   cargo xtask bench                                     everything; about ten minutes
   cargo xtask bench round-trip --rounds 15
   cargo xtask bench --against ser2net,ser2net-tuned,socat --json target/bench.json --plots docs/performance
+  cargo xtask bench many-ports --before /tmp/uartd      beside another build of uartd, in the same rounds
   cargo xtask bench --check                             instructions of the pure parts against bench/instructions.json")]
 pub(crate) struct Options {
     /// The workloads; all when none is named
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Servers to compare with, where they are installed: ser2net (as shipped), ser2net-tuned, socat
     #[arg(long, value_name = "SERVER,…")]
     against: Option<String>,
+    /// Another build of uartd, measured in the same rounds: what a change has brought
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// Only the cases of round-trip, ask, throughput and fan-out with this in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -50,7 +54,7 @@ pub(crate) struct Options {
     #[arg(long)]
     list: bool,
     /// Count the instructions of the pure parts (needs valgrind); more than 5 % above what is known fails
-    #[arg(long, conflicts_with_all = ["workloads", "against", "only", "rounds", "json", "plots", "list"])]
+    #[arg(long, conflicts_with_all = ["workloads", "against", "before", "only", "rounds", "json", "plots", "list"])]
     check: bool,
     /// With --check: what is counted becomes what is known
     #[arg(long, requires = "check")]
@@ -81,7 +85,11 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     if let Some(rounds) = options.rounds {
         command.args(["--rounds", &rounds.to_string()]);
     }
-    for (name, path) in [("--json", &options.json), ("--plots", &options.plots)] {
+    for (name, path) in [
+        ("--before", &options.before),
+        ("--json", &options.json),
+        ("--plots", &options.plots),
+    ] {
         if let Some(path) = path {
             command.arg(name).arg(env::current_dir()?.join(path));
         }
