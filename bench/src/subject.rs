@@ -226,8 +226,8 @@ fn command(
             (command, None, Vec::new())
         }
         Subject::Uartd | Subject::Before => {
-            let program = match (&programs.before, subject) {
-                (Some(before), Subject::Before) => before,
+            let program = match subject {
+                Subject::Before => programs.before.as_ref().context("it is not named")?,
                 _ => &programs.uartd,
             };
             let mut command = Command::new(program);

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use uartnet_reactor::{Half, Interest, Watched};
 
+use super::termios::Refusal;
 use crate::PortError;
 
 /// So many writes in a row must find room at once until a terminal is not watched for room any more.
@@ -144,9 +145,15 @@ impl Stream {
         self.io_error(doing, errno.into())
     }
 
-    #[cfg(feature = "backends")]
-    pub(crate) fn device(&self) -> &str {
-        &self.device
+    /// What it means for this port that settings were not taken.
+    pub(crate) fn refused(&self, refusal: Refusal) -> PortError {
+        match refusal {
+            Refusal::Unsupported(wanted) => PortError::Unsupported {
+                device: self.device.clone(),
+                wanted,
+            },
+            Refusal::Os(doing, errno) => self.error(doing, errno),
+        }
     }
 
     fn io_error(&self, doing: &'static str, source: io::Error) -> PortError {

@@ -26,7 +26,7 @@ use crate::terminal::ioctl;
 use crate::terminal::link::Link;
 use crate::terminal::pair::Pair;
 use crate::terminal::stream::Stream;
-use crate::terminal::termios::{self, Refusal};
+use crate::terminal::termios;
 use crate::{LineSettings, PortError, Purge};
 use packets::{Packet, Packets};
 use users::Users;
@@ -107,7 +107,7 @@ impl VirtualDevice {
         };
         let wanted = device.known.to_line();
         let taken = termios::apply(device.stream.as_fd(), wanted)
-            .map_err(|refusal| device.refused(refusal))?;
+            .map_err(|refusal| device.stream.refused(refusal))?;
         device.known = Carried::of(taken);
         Ok(device)
     }
@@ -152,19 +152,9 @@ impl VirtualDevice {
         match termios::apply_if(self.stream.as_fd(), is_known, wanted.to_line()) {
             Ok(Some(taken)) => self.known = Carried::of(taken),
             Ok(None) => {}
-            Err(refusal) => return Err(self.refused(refusal)),
+            Err(refusal) => return Err(self.stream.refused(refusal)),
         }
         Ok(())
-    }
-
-    fn refused(&self, refusal: Refusal) -> PortError {
-        match refusal {
-            Refusal::Unsupported(wanted) => PortError::Unsupported {
-                device: self.path.display().to_string(),
-                wanted,
-            },
-            Refusal::Os(doing, errno) => self.stream.error(doing, errno),
-        }
     }
 
     /// Throws away what programs have not read.

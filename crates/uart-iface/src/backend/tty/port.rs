@@ -122,7 +122,7 @@ impl TtyPort {
             port.drive(lines, outputs).map_err(setup)?;
         }
         let taken = termios::set_up(port.stream.as_fd(), &as_found, line);
-        port.line = taken.map_err(|refusal| setup(port.refused(refusal)))?;
+        port.line = taken.map_err(|refusal| setup(port.stream.refused(refusal)))?;
         Ok(port)
     }
 
@@ -136,16 +136,6 @@ impl TtyPort {
             Drive::Set(lines) => ("TIOCMSET", ioctl::set_modem_lines(fd, lines)),
         };
         done.map_err(|errno| self.stream.error(doing, errno))
-    }
-
-    fn refused(&self, refusal: Refusal) -> PortError {
-        match refusal {
-            Refusal::Unsupported(wanted) => PortError::Unsupported {
-                device: self.stream.device().to_owned(),
-                wanted,
-            },
-            Refusal::Os(doing, errno) => self.stream.error(doing, errno),
-        }
     }
 }
 
@@ -180,7 +170,7 @@ impl Port for TtyPort {
 
     fn apply(&mut self, wanted: LineSettings) -> Result<LineSettings, PortError> {
         let taken = termios::apply(self.stream.as_fd(), wanted);
-        self.line = taken.map_err(|refusal| self.refused(refusal))?;
+        self.line = taken.map_err(|refusal| self.stream.refused(refusal))?;
         Ok(self.line)
     }
 
@@ -198,9 +188,9 @@ impl Port for TtyPort {
     fn set_break(&mut self, on: bool) -> Result<(), PortError> {
         match ioctl::set_break(self.stream.as_fd(), on) {
             Ok(()) => Ok(()),
-            Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => {
-                Err(self.refused(Refusal::Unsupported("a break".to_owned())))
-            }
+            Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => Err(self
+                .stream
+                .refused(Refusal::Unsupported("a break".to_owned()))),
             Err(errno) => Err(self.stream.error("TIOCSBRK", errno)),
         }
     }
