@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use uartnet_reactor::{Half, Interest, Watched};
 
-use super::termios::Refusal;
 use crate::PortError;
 
 /// So many writes in a row must find room at once until a terminal is not watched for room any more.
@@ -145,15 +144,8 @@ impl Stream {
         self.io_error(doing, errno.into())
     }
 
-    /// What it means for this port that settings were not taken.
-    pub(crate) fn refused(&self, refusal: Refusal) -> PortError {
-        match refusal {
-            Refusal::Unsupported(wanted) => PortError::Unsupported {
-                device: self.device.clone(),
-                wanted,
-            },
-            Refusal::Os(doing, errno) => self.error(doing, errno),
-        }
+    pub(crate) fn device(&self) -> &str {
+        &self.device
     }
 
     fn io_error(&self, doing: &'static str, source: io::Error) -> PortError {

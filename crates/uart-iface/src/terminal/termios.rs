@@ -8,7 +8,8 @@ use rustix::termios::{
     tcgetattr, tcsetattr,
 };
 
-use crate::{Baud, DataBits, FlowControl, LineSettings, Parity, StopBits};
+use super::stream::Stream;
+use crate::{Baud, DataBits, FlowControl, LineSettings, Parity, PortError, StopBits};
 
 /// Why settings were not taken.
 #[derive(Debug)]
@@ -17,6 +18,19 @@ pub(crate) enum Refusal {
     Unsupported(String),
     /// The call that failed, and its error.
     Os(&'static str, Errno),
+}
+
+impl Refusal {
+    /// What it means for the port whose terminal this is.
+    pub(crate) fn error(self, stream: &Stream) -> PortError {
+        match self {
+            Refusal::Unsupported(wanted) => PortError::Unsupported {
+                device: stream.device().to_owned(),
+                wanted,
+            },
+            Refusal::Os(doing, errno) => stream.error(doing, errno),
+        }
+    }
 }
 
 /// Puts the terminal, which is as it was found `before`, into raw mode, sets it up, and returns the settings it really took.

@@ -107,7 +107,7 @@ impl VirtualDevice {
         };
         let wanted = device.known.to_line();
         let taken = termios::apply(device.stream.as_fd(), wanted)
-            .map_err(|refusal| device.stream.refused(refusal))?;
+            .map_err(|refusal| refusal.error(&device.stream))?;
         device.known = Carried::of(taken);
         Ok(device)
     }
@@ -152,7 +152,7 @@ impl VirtualDevice {
         match termios::apply_if(self.stream.as_fd(), is_known, wanted.to_line()) {
             Ok(Some(taken)) => self.known = Carried::of(taken),
             Ok(None) => {}
-            Err(refusal) => return Err(self.stream.refused(refusal)),
+            Err(refusal) => return Err(refusal.error(&self.stream)),
         }
         Ok(())
     }

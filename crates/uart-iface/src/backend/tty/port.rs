@@ -122,7 +122,7 @@ impl TtyPort {
             port.drive(lines, outputs).map_err(setup)?;
         }
         let taken = termios::set_up(port.stream.as_fd(), &as_found, line);
-        port.line = taken.map_err(|refusal| setup(port.stream.refused(refusal)))?;
+        port.line = taken.map_err(|refusal| setup(refusal.error(&port.stream)))?;
         Ok(port)
     }
 
@@ -170,7 +170,7 @@ impl Port for TtyPort {
 
     fn apply(&mut self, wanted: LineSettings) -> Result<LineSettings, PortError> {
         let taken = termios::apply(self.stream.as_fd(), wanted);
-        self.line = taken.map_err(|refusal| self.stream.refused(refusal))?;
+        self.line = taken.map_err(|refusal| refusal.error(&self.stream))?;
         Ok(self.line)
     }
 
@@ -188,9 +188,9 @@ impl Port for TtyPort {
     fn set_break(&mut self, on: bool) -> Result<(), PortError> {
         match ioctl::set_break(self.stream.as_fd(), on) {
             Ok(()) => Ok(()),
-            Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => Err(self
-                .stream
-                .refused(Refusal::Unsupported("a break".to_owned()))),
+            Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => {
+                Err(Refusal::Unsupported("a break".to_owned()).error(&self.stream))
+            }
             Err(errno) => Err(self.stream.error("TIOCSBRK", errno)),
         }
     }
