@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use uartnet_bench::kernel;
 use uartnet_bench::plot::plots;
@@ -73,6 +73,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if kernel::cpus() < 2 {
         bail!("this needs two CPUs: one for the load, one for the server");
+    }
+    if let Some(before) = &options.before {
+        ensure!(before.is_file(), "there is no {}", before.display());
     }
     let mut bench = Bench {
         programs: Programs {
